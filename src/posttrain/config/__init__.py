@@ -1,0 +1,1 @@
+"""Settings: their meaning, their defaults, and where they are read from."""

@@ -1,0 +1,1 @@
+"""Text on disk becomes prompts, and prompts become token ids."""

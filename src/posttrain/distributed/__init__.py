@@ -1,0 +1,1 @@
+"""Where a run's processes are and how they add up."""

@@ -1,0 +1,1 @@
+"""Fixed prompts become metrics, and tables of samples."""

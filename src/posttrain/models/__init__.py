@@ -1,0 +1,1 @@
+"""Hugging Face causal language models come in and go out."""

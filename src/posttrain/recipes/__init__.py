@@ -1,0 +1,1 @@
+"""Each paper's algorithm as one visible loop."""

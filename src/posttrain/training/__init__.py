@@ -1,0 +1,1 @@
+"""One optimiser step, the same for every recipe, and the checkpoints that make it resumable."""
