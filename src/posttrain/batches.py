@@ -149,8 +149,5 @@ class PolicyBatch:
 
 
 def _moved(batch: Any, device: torch.device | str) -> Any:
-    moved = {
-        field.name: value.to(device) if isinstance(value := getattr(batch, field.name), Tensor | TokenBatch) else value
-        for field in dataclasses.fields(batch)
-    }
-    return type(batch)(**moved)
+    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return type(batch)(**{name: None if x is None else x.to(device) for name, x in fields.items()})

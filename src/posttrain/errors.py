@@ -1,12 +1,12 @@
 """Errors that a user can do something about; every one says what, why and what to do.
 
-    PosttrainError
-    ├── ConfigError        (ValueError)    a setting that cannot work, before anything is loaded
-    ├── DataError          (ValueError)    a malformed line or column: names file and line
-    ├── ModelError         (ValueError)    a model that cannot be found or does not fit
-    ├── CheckpointError    (RuntimeError)  nothing to resume from, or it cannot be written
-    ├── RewardError        (RuntimeError)  too large a share could not be scored
-    └── InvariantError     (RuntimeError)  training would go on with wrong numbers
+PosttrainError
+├── ConfigError        (ValueError)    a setting that cannot work, before anything is loaded
+├── DataError          (ValueError)    a malformed line or column: names file and line
+├── ModelError         (ValueError)    a model that cannot be found or does not fit
+├── CheckpointError    (RuntimeError)  nothing to resume from, or it cannot be written
+├── RewardError        (RuntimeError)  too large a share could not be scored
+└── InvariantError     (RuntimeError)  training would go on with wrong numbers
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class RolloutEngine(Protocol):
         *,
         progress: Progress | None = None,
     ) -> list[Rollout]:
-        """`responses_per_prompt` rollouts for each prompt, in the order prompt 0 sample 0, prompt 0 sample 1, ...
+        """`responses_per_prompt` rollouts for each prompt: prompt 0 sample 0, prompt 0 sample 1, ...
 
         A response depends on the weights, its prompt's ids, the sampling and its sample index only: not on
         the other prompts of the call, nor on how many samples were asked for.
