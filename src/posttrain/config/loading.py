@@ -1,0 +1,237 @@
+"""Configurations from a TOML file and `--a.b value` overrides; errors name the file, the line and the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from posttrain.errors import ConfigError
+
+Config = TypeVar("Config", bound=BaseModel)
+Key = tuple[str | int, ...]
+
+
+def load_config(kind: type[Config], path: Path | str | None, overrides: Sequence[str] = ()) -> Config:
+    """A validated configuration of this kind; overrides beat the file, the file beats the defaults.
+
+    `overrides` are command-line words: `--sampling.temperature 0.7`, `--optimizer.learning-rate=1e-5`.
+    Raises ConfigError for a missing file, broken TOML, an unknown key or a value out of range.
+    """
+    text, values = "", {}
+    if path is not None:
+        text, values = _read(Path(path))
+        _refuse_unknown_keys(kind, values, (), _Source(Path(path), text))
+    for key, value in _parse_overrides(kind, overrides):
+        _put(values, key, value)
+    overridden = {key for key, _ in _parse_overrides(kind, overrides)}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, _Source(Path(path) if path else None, text), overridden)) from None
+
+
+def config_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (saved value, value now), for every setting that differs."""
+    before, after = dict(_flatten(saved)), dict(_flatten(now))
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
+
+
+class _Source:
+    """A TOML text that knows on which line a key stands."""
+
+    def __init__(self, path: Path | None, text: str) -> None:
+        self.path, self.text = path, text
+
+    def where(self, key: Key) -> str:
+        """`file:line`, `command line` or the file alone, as far as it can be told."""
+        if self.path is None:
+            return "configuration"
+        line = self._line(key)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def _line(self, key: Key) -> int | None:
+        names = tuple(str(part) for part in key if not isinstance(part, int))
+        indices = [part for part in key if isinstance(part, int)]
+        table: tuple[str, ...] = ()
+        seen: dict[tuple[str, ...], int] = {}
+        found: dict[tuple[str, ...], int] = {}
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            if header := re.match(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(#.*)?$", line):
+                table = _split_key(header[2])
+                if header[1] == "[[":
+                    seen[table] = seen.get(table, -1) + 1
+                if not indices or seen.get(table, indices[0]) == indices[0]:
+                    found.setdefault(table, number)
+            elif entry := re.match(r"\s*([\w\-\"'. ]+?)\s*=", line):
+                if not indices or seen.get(table, indices[0]) == indices[0]:
+                    found.setdefault((*table, *_split_key(entry[1])), number)
+        while names:  # a key inside an inline table stands on the line of the table
+            if names in found:
+                return found[names]
+            names = names[:-1]
+        return None
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
+        hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+        raise ConfigError(f"{path}: there is no such configuration file.{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _split_key(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section class inside an annotation such as `LoraSection | None` or `tuple[Term, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in typing.get_args(annotation):
+        if (section := _section_of(argument)) is not None:
+            return section
+    return None
+
+
+def _refuse_unknown_keys(kind: type[BaseModel], values: Mapping[str, Any], at: Key, source: _Source) -> None:
+    for name, value in values.items():
+        key = (*at, name)
+        if name not in kind.model_fields:
+            raise ConfigError(f"{source.where(key)}: {_unknown(kind, key)}")
+        section = _section_of(kind.model_fields[name].annotation)
+        if section is None:
+            continue
+        if isinstance(value, Mapping):
+            _refuse_unknown_keys(section, value, key, source)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    _refuse_unknown_keys(section, item, (*key, index), source)
+
+
+def _unknown(kind: type[BaseModel], key: Key) -> str:
+    name, known = str(key[-1]), list(kind.model_fields)
+    dotted = ".".join(map(str, key))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    prefix = ".".join(map(str, key[:-1]))
+    if near:
+        return f"unknown setting {dotted!r}. Did you mean {f'{prefix}.{near[0]}' if prefix else near[0]!r}?"
+    return f"unknown setting {dotted!r}. Known here: {', '.join(known)}."
+
+
+def _parse_overrides(kind: type[BaseModel], words: Sequence[str]) -> Iterator[tuple[Key, Any]]:
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word) == 2:
+            raise ConfigError(
+                f"{word!r} is not a setting. Overrides are written --section.name value, "
+                "and the configuration file comes first."
+            )
+        name, equals, value = word[2:].partition("=")
+        key = tuple(name.replace("-", "_").split("."))
+        annotation = _annotation_at(kind, key)
+        if not equals:
+            if annotation is bool and (not rest or rest[0].startswith("--")):
+                value = "true"
+            elif rest:
+                value = rest.pop(0)
+            else:
+                raise ConfigError(f"{word} needs a value: {word} VALUE")
+        yield key, _override_value(annotation, value)
+
+
+def _annotation_at(kind: type[BaseModel], key: Key) -> Any:
+    for depth, name in enumerate(key):
+        if str(name) not in kind.model_fields:
+            raise ConfigError(f"command line: {_unknown(kind, key[: depth + 1])}")
+        annotation = kind.model_fields[str(name)].annotation
+        last = depth == len(key) - 1
+        section = _section_of(annotation)
+        if last:
+            return annotation
+        if typing.get_origin(annotation) is dict:
+            return Any
+        if section is None:
+            raise ConfigError(
+                f"command line: {'.'.join(map(str, key[: depth + 1]))!r} is a value, not a section; "
+                f"it has no {key[depth + 1]!r}"
+            )
+        kind = section
+    return Any
+
+
+def _override_value(annotation: Any, text: str) -> Any:
+    """Text for plain values, which pydantic converts; a TOML value where a list, a table or anything may stand."""
+    choices = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    structured = any(choice is Any or typing.get_origin(choice) in (tuple, list, dict) for choice in choices)
+    if not structured and _section_of(annotation) is None:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return (
+            (text,)
+            if any(typing.get_origin(c) in (tuple, list) for c in choices) and len(choices) == 1
+            else text
+        )
+
+
+def _put(values: dict[str, Any], key: Key, value: Any) -> None:
+    for name in key[:-1]:
+        inner = values.get(str(name))
+        values[str(name)] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[str(name)]
+    values[str(key[-1])] = value
+
+
+def _explain(error: ValidationError, source: _Source, overridden: set[Key]) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = tuple(part for part in problem["loc"] if not _is_type_label(part))
+        given = any(key[: len(other)] == other for other in overridden if key)
+        where = "command line" if given else source.where(key)
+        message = problem["msg"].removeprefix("Value error, ")
+        shown = problem.get("input")
+        value = (
+            ""
+            if isinstance(shown, Mapping | BaseModel) or problem["type"] == "missing"
+            else f" (got {shown!r})"
+        )
+        dotted = ".".join(map(str, key))
+        lines.append(f"{where}: {f'{dotted}: ' if dotted else ''}{message}{value}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _is_type_label(part: str | int) -> bool:
+    """Pydantic adds the branch of a union to a location: 'function-after[...]', 'literal[...]', 'int'."""
+    return isinstance(part, str) and (("[" in part) or part in {"int", "float", "str", "bool"})
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{key}.")
+        else:
+            yield key, value

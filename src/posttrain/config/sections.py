@@ -1,0 +1,184 @@
+"""The sections of a configuration file that several recipes share: each setting's meaning, default and limits.
+
+A default stands here and nowhere else. Nothing heavy is imported: `posttrain grpo --help` reads these classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Frozen settings that refuse keys they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_spelled_out(cls, given: Any) -> Any:
+        """TOML and the command line have no null: the word "none" stands for it where nothing is allowed."""
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: None if value == "none" and name in cls.model_fields and _allows_none(cls, name) else value
+            for name, value in given.items()
+        }
+
+
+def _allows_none(section: type[BaseModel], name: str) -> bool:
+    return type(None) in get_args(section.model_fields[name].annotation)
+
+
+class DataSection(Section):
+    """Where prompts come from: a file of yours, or a built-in task with a verifier."""
+
+    path: Path | None = None
+    """JSONL or Parquet with a column `prompt` (text or messages); further columns reach the reward."""
+    held_out_path: Path | None = None
+    """The same kind of file for evaluation; never trained on."""
+    task: str | None = None
+    """A built-in task instead of a file: sums, products, countdown, sorting, or reasoning_gym:NAME."""
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the task, for example digits = 2."""
+    system_prompt: str | None = None
+    """Put before every prompt as a system message (chat models) or a first paragraph (base models)."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """Longer prompts are dropped and counted."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.task is None):
+            state = "both are" if self.path is not None else "neither is"
+            raise ValueError(
+                f"data.path and data.task: {state} set, but prompts come from one source. "
+                'Set data.path = "prompts.jsonl", or data.task = "sums".'
+            )
+        if self.task is None and self.task_options:
+            raise ValueError("data.task_options belongs to data.task, which is not set. Remove it.")
+        return self
+
+
+class SamplingSection(Section):
+    """How responses are drawn. The policy that is trained is the one that is sampled: logits / temperature."""
+
+    temperature: float = Field(1.0, gt=0, le=100)
+    """Divides the logits, in sampling and in training alike."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Keep the most likely tokens that hold this share of probability; 1 keeps all."""
+    top_k: int = Field(0, ge=0)
+    """Keep only the k most likely tokens; 0 keeps all."""
+    min_p: float = Field(0.0, ge=0, le=1)
+    """Keep tokens at least this likely, relative to the most likely one; 0 keeps all."""
+    max_new_tokens: int = Field(256, ge=1)
+    """A response is cut after this many tokens."""
+    stop: tuple[str, ...] = ()
+    """A response ends where one of these strings appears; the text before it is what counts."""
+
+
+class RewardTermSection(Section):
+    """One term of the reward: a verifier by name, or a function from a file."""
+
+    name: str | None = None
+    """A built-in verifier: exact_answer, format, length, regular_expression, ..."""
+    function: str | None = None
+    """A function of yours, "file.py:function": TRL-style f(prompts, completions, **columns)."""
+    style: Literal["trl", "verl"] = "trl"
+    """Calling convention of `function`; "verl" is compute_score(data_source, solution_str, ground_truth)."""
+    weight: float = 1.0
+    """The reward is the weighted sum of the terms."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of a built-in verifier."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.name is None) == (self.function is None):
+            raise ValueError(
+                'a reward term needs either name = "exact_answer" (a built-in verifier) or '
+                'function = "rewards.py:my_reward" (yours), and not both'
+            )
+        return self
+
+
+class RewardSection(Section):
+    """What a response is worth, and what happens when that cannot be found out."""
+
+    terms: tuple[RewardTermSection, ...] = ()
+    """Empty: the task's own verifier."""
+    max_unscored_share: float = Field(0.1, ge=0, le=1)
+    """The run stops with the first error when more than this share of a step could not be scored."""
+    timeout_seconds: float = Field(10.0, gt=0)
+    """A call of a user's function that takes longer is killed."""
+    memory_limit_mb: int = Field(2048, ge=64)
+    """Memory of one worker process that runs a user's function."""
+    workers: int = Field(2, ge=1)
+    """Processes that run users' functions."""
+
+
+class LoraSection(Section):
+    """Train a low-rank adapter (through peft) and leave the model itself as it is."""
+
+    r: int = Field(16, ge=1)
+    """Rank."""
+    alpha: float = Field(32.0, gt=0)
+    """Scale: the adapter's output is multiplied by alpha / r."""
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get an adapter."""
+
+
+class OptimizerSection(Section):
+    """AdamW; the schedule counts optimiser steps."""
+
+    learning_rate: float = Field(1e-6, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled; not applied to norms and biases."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the first moment."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+    epsilon: float = Field(1e-8, gt=0)
+    """Added to the root of the second moment."""
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    """Gradients are scaled down to this global norm; "none" turns it off."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What happens after the warm-up: nothing, or a fall to 0 at the last step."""
+    warmup_steps: int = Field(0, ge=0)
+    """Optimiser steps in which the learning rate rises from 0."""
+
+
+class ComputeSection(Section):
+    """Where and how numbers are computed."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward pass; weights are kept in float32 besides. auto: bfloat16 where it is fast."""
+    microbatch_tokens: int | Literal["auto"] = "auto"
+    """Tokens in one forward and backward pass; auto finds the number by measuring."""
+    rollout_rows: int = Field(256, ge=1)
+    """Responses that are generated side by side at most."""
+    gradient_checkpointing: bool = False
+    """Less memory for longer responses, at about a third more time."""
+
+
+class EvaluationSection(Section):
+    """Held-out score while training."""
+
+    every_steps: int = Field(10, ge=0)
+    """0: only before and after."""
+    num_prompts: int = Field(64, ge=1)
+    """Prompts of the held-out set that are used; all of them when there are fewer."""
+    samples_per_prompt: int = Field(4, ge=1)
+    """Responses to each, drawn as in training but with random numbers of their own."""
+
+
+class CheckpointSection(Section):
+    """What survives a crash."""
+
+    every_steps: int = Field(10, ge=1)
+    """Steps between checkpoints; the last step is always saved."""
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that are kept."""
