@@ -1,4 +1,4 @@
-"""Configurations from a TOML file and `--a.b value` overrides; errors name the file, the line and the nearest key."""
+"""Configurations from a TOML file and `--a.b value` overrides; errors name file, line and nearest key."""
 
 from __future__ import annotations
 
@@ -38,16 +38,6 @@ def load_config(kind: type[Config], path: Path | str | None, overrides: Sequence
         raise ConfigError(_explain(error, _Source(Path(path) if path else None, text), overridden)) from None
 
 
-def config_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> (saved value, value now), for every setting that differs."""
-    before, after = dict(_flatten(saved)), dict(_flatten(now))
-    return {
-        key: (before.get(key), after.get(key))
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    }
-
-
 class _Source:
     """A TOML text that knows on which line a key stands."""
 
@@ -72,11 +62,13 @@ class _Source:
                 table = _split_key(header[2])
                 if header[1] == "[[":
                     seen[table] = seen.get(table, -1) + 1
-                if not indices or seen.get(table, indices[0]) == indices[0]:
-                    found.setdefault(table, number)
+                name = table
             elif entry := re.match(r"\s*([\w\-\"'. ]+?)\s*=", line):
-                if not indices or seen.get(table, indices[0]) == indices[0]:
-                    found.setdefault((*table, *_split_key(entry[1])), number)
+                name = (*table, *_split_key(entry[1]))
+            else:
+                continue
+            if not indices or seen.get(table, indices[0]) == indices[0]:
+                found.setdefault(name, number)
         while names:  # a key inside an inline table stands on the line of the table
             if names in found:
                 return found[names]
@@ -132,7 +124,7 @@ def _refuse_unknown_keys(kind: type[BaseModel], values: Mapping[str, Any], at: K
 def _unknown(kind: type[BaseModel], key: Key) -> str:
     name, known = str(key[-1]), list(kind.model_fields)
     dotted = ".".join(map(str, key))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     prefix = ".".join(map(str, key[:-1]))
     if near:
         return f"unknown setting {dotted!r}. Did you mean {f'{prefix}.{near[0]}' if prefix else near[0]!r}?"
@@ -182,7 +174,7 @@ def _annotation_at(kind: type[BaseModel], key: Key) -> Any:
 
 
 def _override_value(annotation: Any, text: str) -> Any:
-    """Text for plain values, which pydantic converts; a TOML value where a list, a table or anything may stand."""
+    """Text for plain values, which pydantic converts; a TOML value where a list, table or anything may be."""
     choices = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     structured = any(choice is Any or typing.get_origin(choice) in (tuple, list, dict) for choice in choices)
     if not structured and _section_of(annotation) is None:
@@ -226,12 +218,3 @@ def _explain(error: ValidationError, source: _Source, overridden: set[Key]) -> s
 def _is_type_label(part: str | int) -> bool:
     """Pydantic adds the branch of a union to a location: 'function-after[...]', 'literal[...]', 'int'."""
     return isinstance(part, str) and (("[" in part) or part in {"int", "float", "str", "bool"})
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{key}.")
-        else:
-            yield key, value

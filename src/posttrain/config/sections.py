@@ -1,6 +1,6 @@
-"""The sections of a configuration file that several recipes share: each setting's meaning, default and limits.
+"""The sections of a configuration file that recipes share: each setting's meaning, default and limits.
 
-A default stands here and nowhere else. Nothing heavy is imported: `posttrain grpo --help` reads these classes.
+A default stands here and nowhere else. Nothing heavy is imported: `--help` reads these classes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DataSection(Section):
 
 
 class SamplingSection(Section):
-    """How responses are drawn. The policy that is trained is the one that is sampled: logits / temperature."""
+    """How responses are drawn. What is trained is what is sampled: softmax(logits / temperature)."""
 
     temperature: float = Field(1.0, gt=0, le=100)
     """Divides the logits, in sampling and in training alike."""
@@ -155,7 +155,7 @@ class ComputeSection(Section):
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the forward and backward pass; weights are kept in float32 besides. auto: bfloat16 where it is fast."""
+    """Of the forward and backward pass; weights are kept in float32 too. auto: bfloat16 where it is fast."""
     microbatch_tokens: int | Literal["auto"] = "auto"
     """Tokens in one forward and backward pass; auto finds the number by measuring."""
     rollout_rows: int = Field(256, ge=1)
