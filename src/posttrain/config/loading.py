@@ -25,7 +25,8 @@ def load_config(kind: type[Config], path: Path | str | None, overrides: Sequence
     `overrides` are command-line words: `--sampling.temperature 0.7`, `--optimizer.learning-rate=1e-5`.
     Raises ConfigError for a missing file, broken TOML, an unknown key or a value out of range.
     """
-    text, values = "", {}
+    text = ""
+    values: dict[str, Any] = {}
     if path is not None:
         text, values = _read(Path(path))
         _refuse_unknown_keys(kind, values, (), _Source(Path(path), text))
