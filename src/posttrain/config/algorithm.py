@@ -88,9 +88,9 @@ class AlgorithmSection(Section):
     which starts before the limit."""
     overlong_cache: int | None = Field(None, ge=1)
     """Tokens before max_new_tokens where the soft penalty starts; default a fifth of max_new_tokens."""
-    importance_cap: float | None = Field(2.0, gt=0)
-    """Corrects for an engine whose probabilities differ from the learner's: min(ratio, cap), detached. Acts
-    only where they differ by more than rounding; "none" turns it off."""
+    importance_cap: float | None = Field(None, gt=0)
+    """Weighs tokens by min(learner / engine probability, cap), detached: for an engine that computes in another
+    way than the learner. The engine in this process does not, so the default is off; 2 is usual."""
 
     @model_validator(mode="before")
     @classmethod

@@ -164,15 +164,20 @@ class ComputeSection(Section):
     """Less memory for longer responses, at about a third more time."""
 
 
-class EvaluationSection(Section):
-    """Held-out score while training."""
+class EvaluationSize(Section):
+    """How much is sampled for a held-out score."""
 
-    every_steps: int = Field(10, ge=0)
-    """0: only before and after."""
     num_prompts: int = Field(64, ge=1)
     """Prompts of the held-out set that are used; all of them when there are fewer."""
     samples_per_prompt: int = Field(4, ge=1)
     """Responses to each, drawn as in training but with random numbers of their own."""
+
+
+class EvaluationSection(EvaluationSize):
+    """Held-out score while training."""
+
+    every_steps: int = Field(10, ge=0)
+    """0: only before and after."""
 
 
 class CheckpointSection(Section):

@@ -1,0 +1,105 @@
+"""The `posttrain` command. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from posttrain import __version__
+from posttrain.config.demo import DemoConfig
+from posttrain.config.grpo import GRPOConfig
+from posttrain.config.inference import EvaluateConfig, GenerateConfig
+from posttrain.config.loading import load_config
+from posttrain.errors import PosttrainError
+
+app = App(
+    name="posttrain",
+    version=__version__,
+    help="Take a language model from pre-training to human feedback and reinforcement learning.",
+    help_epilogue="Every setting of a command may stand in a TOML file; --section.name value overrides it.",
+)
+
+ConfigFile = Annotated[Path | None, Parameter(help="TOML file with any of the settings below.")]
+
+
+def _settings(kind: type) -> Any:
+    """An annotation that spreads a configuration's settings over the command's options, for `--help`."""
+    return Annotated[kind | None, Parameter(name="*")]  # type: ignore[valid-type]
+
+
+@app.command
+def grpo(config_file: ConfigFile = None, /, *, config: _settings(GRPOConfig) = None) -> None:  # type: ignore[valid-type]
+    """Train with group relative policy optimisation; continues the run in `output` if there is one."""
+    from posttrain.commands.train import train_grpo
+
+    train_grpo(config)
+
+
+@app.command
+def generate(config_file: ConfigFile = None, /, *, config: _settings(GenerateConfig) = None) -> None:  # type: ignore[valid-type]
+    """Sample responses from a model."""
+    from posttrain.commands.generate import generate_responses
+
+    generate_responses(config)
+
+
+@app.command
+def evaluate(config_file: ConfigFile = None, /, *, config: _settings(EvaluateConfig) = None) -> None:  # type: ignore[valid-type]
+    """Score a model on held-out prompts. Instead of a TOML file, a run's folder may be given."""
+    from posttrain.commands.evaluate import evaluate_model
+
+    evaluate_model(config)
+
+
+@app.command
+def demo(config_file: ConfigFile = None, /, *, config: _settings(DemoConfig) = None) -> None:  # type: ignore[valid-type]
+    """Train the embedded model on sums with GRPO, and show before and after."""
+    from posttrain.commands.demo import run_demo
+
+    run_demo(config)
+
+
+# Command -> what it does and the kind of its settings. cyclopts prints the help and picks the command; the
+# settings themselves are read by `load_config`, because an error there must name the file and the line.
+_COMMANDS = {
+    "grpo": (grpo, GRPOConfig),
+    "generate": (generate, GenerateConfig),
+    "evaluate": (evaluate, EvaluateConfig),
+    "demo": (demo, DemoConfig),
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one command; exits with 0, with 2 after an error of the user's, with 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        if words and words[0] in _COMMANDS and not {"--help", "-h"} & set(words):
+            command, kind = _COMMANDS[words[0]]
+            command(config=_read_config(kind, words[1:]))
+        else:
+            app(words, exit_on_error=False, print_error=False)
+    except PosttrainError as error:
+        _fail(f"{type(error).__name__}: {error}")
+    except CycloptsError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _read_config(kind: type, words: Sequence[str]) -> Any:
+    path = Path(words[0]) if words and not words[0].startswith("--") else None
+    if path is not None and path.is_dir() and kind is EvaluateConfig:
+        from posttrain.commands.evaluate import config_of_run
+
+        return config_of_run(path, words[1:])
+    return load_config(kind, path, words[1:] if path else words)
+
+
+def _fail(message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(2)
