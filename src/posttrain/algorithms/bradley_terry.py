@@ -1,0 +1,111 @@
+"""Learning rewards from preferences: Bradley and Terry (1952) for pairs, Plackett and Luce for rankings."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from posttrain.algorithms.inputs import at_least_float32, check_same_shape
+
+RankingKind = Literal["pairs", "plackett_luce"]
+MAX_TIED = 12
+
+
+def preference_probability(reward_i: Tensor, reward_j: Tensor) -> Tensor:
+    """The probability that a rater prefers response i to j: `sigmoid(r_i - r_j)`, in their shape."""
+    return torch.sigmoid(at_least_float32(reward_i, "reward_i") - at_least_float32(reward_j, "reward_j"))
+
+
+def pairwise_loss(
+    chosen_rewards: Tensor,
+    rejected_rewards: Tensor,
+    *,
+    margin: Tensor | float | None = None,
+    label_smoothing: Tensor | float = 0.0,
+) -> Tensor:
+    """`-log sigmoid(r_chosen - r_rejected - margin)` of each pair: `[pairs] -> [pairs]`, in nats.
+
+    With `label_smoothing` e: `-(1 - e) logsigmoid(d) - e logsigmoid(-d)`. A tie is e = 0.5, which pulls the
+    two rewards together. Margin (Llama 2, arXiv 2307.09288) and smoothing may be one number or one per pair.
+    Exact at differences of +-1000. A unit is a pair: average over pairs, not over the 2N rows.
+    Raises ValueError for shapes that differ or a smoothing outside 0..0.5.
+    """
+    check_same_shape(chosen_rewards=chosen_rewards, rejected_rewards=rejected_rewards)
+    difference = at_least_float32(chosen_rewards, "chosen_rewards") - at_least_float32(
+        rejected_rewards, "rejected_rewards"
+    )
+    smoothing = torch.as_tensor(label_smoothing, dtype=difference.dtype, device=difference.device)
+    if not bool(((smoothing >= 0) & (smoothing <= 0.5)).all()):
+        raise ValueError(
+            "label_smoothing must lie in 0..0.5; above a half the rejected one wins: swap the pair"
+        )
+    if margin is not None:
+        difference = difference - margin
+    return -(1 - smoothing) * logsigmoid(difference) - smoothing * logsigmoid(-difference)
+
+
+@torch.no_grad()
+def pairwise_accuracy(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
+    """The fraction of pairs with `r_chosen > r_rejected`, a float32 scalar; equal rewards are no win."""
+    check_same_shape(chosen_rewards=chosen_rewards, rejected_rewards=rejected_rewards)
+    return (chosen_rewards > rejected_rewards).float().sum() / max(chosen_rewards.numel(), 1)
+
+
+def ranking_loss(rewards: Tensor, ranks: Tensor, *, kind: RankingKind = "pairs") -> Tensor:
+    """The loss of one prompt's ranking, a scalar: `rewards [N]`, `ranks [N]` (0 = best, equal = tie).
+
+    `"pairs"`: the mean of `pairwise_loss` over all pairs that the ranking orders, so each prompt weighs 1
+    whatever N is (InstructGPT, arXiv 2203.02155). Tied pairs carry no order and are left out; to teach that
+    two are equal use `pairwise_loss` with label_smoothing 0.5.
+    `"plackett_luce"`: `-sum_k [r_(k) - logsumexp(r_(k), ..., r_(N))]`, best first. Ties: the average of this
+    loss over all orders of the tied ones (a tie of two is label_smoothing 0.5), exact, for up to 12 responses
+    in one tie. Only the order of the ranks matters. With nothing to learn (N < 2; all tied, for pairs) it is
+    0 with gradient 0.
+    Raises ValueError for an unknown kind, tensors that are not `[N]`, or more than 12 in one tie
+    (Plackett-Luce).
+    """
+    check_same_shape(rewards=rewards, ranks=ranks)
+    if rewards.dim() != 1:
+        raise ValueError(f"rewards must be [N], the responses to one prompt, got {list(rewards.shape)}")
+    rewards = at_least_float32(rewards, "rewards")
+    if kind == "pairs":
+        better, worse = (ranks[:, None] < ranks[None, :]).nonzero(as_tuple=True)
+        return pairwise_loss(rewards[better], rewards[worse]).sum() / max(better.numel(), 1)
+    if kind == "plackett_luce":
+        loss = rewards.sum() * 0.0
+        for rank in ranks.unique():
+            loss = loss + _tied_choice_loss(rewards[ranks == rank], rewards[ranks > rank])
+        return loss
+    raise ValueError(f"unknown kind {kind!r}: choose 'pairs' or 'plackett_luce'")
+
+
+def _tied_choice_loss(tied: Tensor, worse: Tensor) -> Tensor:
+    """Average over the orders of `tied` of `sum_k logsumexp(those left) - r_(k)`; `worse` are always left.
+
+    In a random order the tied ones left before the k-th choice are a uniformly random subset of their size,
+    so the average over the orders is the sum over sizes of the mean over subsets of that size: 2^m terms
+    instead of m!.
+    """
+    size = tied.numel()
+    if size > MAX_TIED:
+        raise ValueError(
+            f"{size} responses share a rank; 'plackett_luce' takes {MAX_TIED} at most: use kind='pairs'"
+        )
+    subsets = torch.arange(1, 2**size, device=tied.device)
+    chosen = (subsets[:, None] >> torch.arange(size, device=tied.device)) & 1 == 1
+    left = torch.where(chosen, tied, -torch.inf)
+    normalizers = torch.logsumexp(torch.cat([left, worse.expand(len(subsets), -1)], dim=1), dim=1)
+    members = chosen.sum(dim=1)
+    per_size = torch.bincount(members, minlength=size + 1)
+    return (normalizers / per_size[members]).sum() - tied.sum()
+
+
+def center_regularizer(rewards: Tensor) -> Tensor:
+    """The mean of squared rewards, a scalar (0 for none): add it times about 0.01 to keep rewards around 0.
+
+    Bradley-Terry sees differences only, so the level is free to drift. Give all rewards, chosen and rejected.
+    For the form of Eisenstein et al. (arXiv 2312.09244), mean((r_chosen + r_rejected)^2), call it on
+    `chosen_rewards + rejected_rewards`: that one leaves the spread of a pair alone.
+    """
+    return at_least_float32(rewards, "rewards").square().sum() / max(rewards.numel(), 1)
