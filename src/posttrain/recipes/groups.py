@@ -1,0 +1,170 @@
+"""The first half of a GRPO step: prompts -> groups of responses -> rewards -> advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posttrain.algorithms import (
+    group_relative_advantages,
+    informative_groups,
+    leave_one_out_advantages,
+    soft_overlong_penalty,
+)
+from posttrain.config.algorithm import AlgorithmSection
+from posttrain.types import Prompt, Rollout, ScoredRollout
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Scored rollouts of one step and what is known of them; one row a rollout.
+
+    `rewards` are the scores after the treatment of responses that were cut, NaN where there is none;
+    `is_trained` is False for rows that the update must not see. `num_groups_sampled` counts those that were
+    replaced, too.
+    """
+
+    scored: tuple[ScoredRollout, ...]
+    group_ids: Tensor
+    rewards: Tensor
+    is_trained: Tensor
+    zero_variance: Tensor
+    num_groups_sampled: int
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        """The rollouts, in row order."""
+        return [item.rollout for item in self.scored]
+
+
+def sample_groups(
+    algorithm: AlgorithmSection,
+    *,
+    prompts_per_step: int,
+    max_new_tokens: int,
+    take: Callable[[int], Sequence[Prompt]],
+    generate: Callable[[Sequence[Prompt]], Sequence[Rollout]],
+    score: Callable[[Sequence[Rollout]], Sequence[ScoredRollout]],
+) -> Groups:
+    """Groups for one step, by the rules for equal rewards and for responses that were cut.
+
+    With `zero_variance_groups = "resample"` (DAPO's dynamic sampling) further prompts are drawn until
+    `prompts_per_step` groups differ within themselves or `max_resample_rounds` is over; surplus is cut.
+    """
+    scored: list[ScoredRollout] = []
+    num_groups_sampled = 0
+    for _round in range(algorithm.max_resample_rounds if algorithm.zero_variance_groups == "resample" else 1):
+        prompts = take(prompts_per_step)
+        num_groups_sampled += len(prompts)
+        scored += score(generate(prompts))
+        groups = _with_rewards(scored, algorithm, max_new_tokens, num_groups_sampled)
+        if int(groups.group_ids[~groups.zero_variance].unique().numel()) >= prompts_per_step:
+            break
+    if algorithm.zero_variance_groups == "resample":
+        return _first_informative(groups, prompts_per_step)
+    return groups
+
+
+def advantages_of(groups: Groups, rewards: Tensor, algorithm: AlgorithmSection) -> Tensor:
+    """One advantage per row, 0 where the reward is NaN: compared with the group's mean, or with the others'."""
+    if algorithm.baseline == "leave_one_out":
+        return leave_one_out_advantages(rewards, groups.group_ids)
+    return group_relative_advantages(
+        rewards, groups.group_ids, scale=algorithm.scale, epsilon=algorithm.epsilon
+    )
+
+
+def group_metrics(groups: Groups) -> dict[str, float]:
+    """The step's numbers about rewards, groups and lengths, under the names of `runs.metric_names`.
+
+    The reward is the one that was scored, before any penalty for length; parts are unweighted.
+    """
+    raw = _raw_scores(groups.scored)
+    valid = raw[~raw.isnan()]
+    lengths = torch.tensor([len(rollout.response_ids) for rollout in groups.rollouts], dtype=torch.float64)
+    cut = [rollout.finish_reason == "length" for rollout in groups.rollouts]
+    first_of_group = {int(group): row for row, group in reversed(list(enumerate(groups.group_ids.tolist())))}
+    flat = groups.zero_variance[list(first_of_group.values())].double()
+    metrics = {
+        "reward_mean": float(valid.mean()) if len(valid) else NAN,
+        "reward_std": float(valid.std()) if len(valid) > 1 else 0.0,
+        "zero_variance_share": float(flat.mean()) if len(flat) else NAN,
+        "num_groups": float(len(first_of_group)),
+        "num_groups_sampled": float(groups.num_groups_sampled),
+        "unscored_share": float(raw.isnan().double().mean()) if len(raw) else NAN,
+        "trained_share": float(groups.is_trained.double().mean()) if len(raw) else NAN,
+        "response_length_mean": float(lengths.mean()) if len(raw) else NAN,
+        "response_length_max": float(lengths.max()) if len(raw) else NAN,
+        "cut_share": sum(cut) / len(cut) if cut else NAN,
+        "num_response_tokens": float(lengths.sum()),
+    }
+    return metrics | _part_means(groups.scored)
+
+
+def _with_rewards(
+    scored: Sequence[ScoredRollout], algorithm: AlgorithmSection, max_new_tokens: int, num_groups_sampled: int
+) -> Groups:
+    numbers: dict[str, int] = {}
+    ids = [numbers.setdefault(item.rollout.prompt.group_id, len(numbers)) for item in scored]
+    group_ids = torch.tensor(ids, dtype=torch.long)
+    raw = _raw_scores(scored)
+    # Groups are told apart on raw scores: a length penalty must not make equal answers look different.
+    zero_variance = ~informative_groups(raw, group_ids)
+    rewards = _after_overlong_rule(raw, scored, algorithm, max_new_tokens)
+    is_trained = ~rewards.isnan()
+    if algorithm.zero_variance_groups != "keep":
+        is_trained &= ~zero_variance
+    return Groups(tuple(scored), group_ids, rewards, is_trained, zero_variance, num_groups_sampled)
+
+
+def _raw_scores(scored: Sequence[ScoredRollout]) -> Tensor:
+    values = [NAN if item.score.value is None else item.score.value for item in scored]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _after_overlong_rule(
+    raw: Tensor, scored: Sequence[ScoredRollout], algorithm: AlgorithmSection, max_new_tokens: int
+) -> Tensor:
+    if algorithm.overlong == "score":
+        return raw
+    if algorithm.overlong == "soft_penalty":
+        lengths = torch.tensor([len(item.rollout.response_ids) for item in scored])
+        cache = algorithm.overlong_cache or max(1, max_new_tokens // 5)
+        return raw + soft_overlong_penalty(lengths, max_length=max_new_tokens, cache_length=cache).to(raw.dtype)
+    cut = torch.tensor([item.rollout.finish_reason == "length" for item in scored], dtype=torch.bool)
+    # "mask": neither trained on nor part of the group's statistics, as if it could not be scored.
+    # "zero": the note's rule, a partial response earns nothing.
+    return torch.where(cut & ~raw.isnan(), NAN if algorithm.overlong == "mask" else 0.0, raw)
+
+
+def _first_informative(groups: Groups, count: int) -> Groups:
+    """The first `count` groups that differ within themselves; all groups when there are fewer of them."""
+    informative = groups.group_ids[~groups.zero_variance].unique()[:count]
+    if len(informative) == 0:
+        kept = torch.ones_like(groups.is_trained)
+    else:
+        kept = torch.isin(groups.group_ids, informative)
+    rows = kept.nonzero()[:, 0]
+    return Groups(
+        scored=tuple(groups.scored[row] for row in rows.tolist()),
+        group_ids=groups.group_ids[rows],
+        rewards=groups.rewards[rows],
+        is_trained=groups.is_trained[rows],
+        zero_variance=groups.zero_variance[rows],
+        num_groups_sampled=groups.num_groups_sampled,
+    )
+
+
+def _part_means(scored: Sequence[ScoredRollout]) -> Mapping[str, float]:
+    """Mean of every named part over the rollouts where it has a value, as `reward/NAME`."""
+    found: dict[str, list[float]] = {}
+    for item in scored:
+        for name, value in item.score.parts.items():
+            if value is not None:
+                found.setdefault(f"reward/{name}", []).append(value)
+    return {name: sum(values) / len(values) for name, values in sorted(found.items())}
