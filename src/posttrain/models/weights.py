@@ -1,0 +1,68 @@
+"""Weights by their plain Hugging Face names, with LoRA merged, and the folders they are written to."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from posttrain.models.language_model import LanguageModel
+
+ADAPTER_FOLDER = "adapter"
+
+
+@torch.no_grad()
+def merged_weights(causal_lm: Any) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of every parameter, tied ones once, as if no LoRA layer had been put in."""
+    for name, parameter in causal_lm.named_parameters():
+        if ".lora_" in name:
+            continue
+        tensor = parameter.detach()
+        if name.endswith(".base_layer.weight"):
+            layer = causal_lm.get_submodule(name.removesuffix(".base_layer.weight"))
+            tensor = _merged(layer, tensor)
+        yield name.replace(".base_layer.", "."), tensor
+
+
+def _merged(layer: LoraLayer, weight: Tensor) -> Tensor:
+    delta = sum(layer.get_delta_weight(adapter).float() for adapter in layer.active_adapters)
+    return (weight.float() + delta).to(weight.dtype)
+
+
+def export_model(language_model: LanguageModel, folder: Path, masters: Mapping[str, Tensor]) -> Path:
+    """Writes weights, tokenizer, chat template and generation config; see `LanguageModel.save`."""
+    weights = dict(language_model.named_weights())
+    unknown = sorted(set(masters) - set(weights))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], weights, n=1)
+        raise ValueError(
+            f"masters has {unknown[0]!r}, which {language_model.name} does not"
+            + (f"; the nearest weight is {near[0]!r}" if near else "")
+            + ". Use the names of named_weights()."
+        )
+    weights |= {name: tensor.detach() for name, tensor in masters.items()}
+    causal_lm = language_model.causal_lm
+    folder.mkdir(parents=True, exist_ok=True)
+    # A dropout or adapter of this session is no part of the model; tied names are filled in by from_pretrained.
+    causal_lm.save_pretrained(folder, state_dict={n: t.cpu().contiguous() for n, t in weights.items()})
+    _record_dtype(folder, weights)
+    language_model.tokenizer.save_pretrained(folder)
+    if language_model.has_adapter:
+        language_model.model.save_pretrained(folder / ADAPTER_FOLDER, save_embedding_layers=False)
+    return folder
+
+
+def _record_dtype(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    # from_pretrained opens a model in the dtype its config names: with masters that is not the module's.
+    widest = torch.float32 if any(t.dtype == torch.float32 for t in weights.values()) else None
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    if widest is not None and config.get("dtype") != "float32":
+        path.write_text(json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")
