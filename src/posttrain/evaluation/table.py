@@ -1,0 +1,186 @@
+"""Samples as a table, and two evaluations of the same prompts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from posttrain.errors import DataError
+from posttrain.evaluation.evaluate import Evaluation, PromptResult
+from posttrain.evaluation.intervals import mean, paired_bootstrap_interval, standard_error
+from posttrain.evaluation.printable import printable, prompt_text, shortened
+from posttrain.types import ScoredRollout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How much better `after` is than `before` on the same prompts.
+
+    `difference` is the mean over prompts of the change of the prompt's mean score, `standard_error` its
+    paired standard error (None for one prompt), `interval` a 95 % paired bootstrap interval. `num_better`,
+    `num_worse` and `num_equal` count prompts; prompts that one side could not score are left out.
+    """
+
+    difference: float
+    standard_error: float | None
+    interval: tuple[float, float]
+    num_better: int
+    num_worse: int
+    num_equal: int
+    num_left_out: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval does not contain 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+    def summary(self) -> str:
+        """One line for people."""
+        low, high = self.interval
+        verdict = "" if self.is_clear else ", which may be chance"
+        left_out = f", {self.num_left_out} not scored" if self.num_left_out else ""
+        return (
+            f"{self.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}{verdict}): "
+            f"{self.num_better} prompts better, {self.num_worse} worse, {self.num_equal} equal{left_out}"
+        )
+
+
+def compare(before: Evaluation, after: Evaluation, *, seed: int = 0) -> Comparison:
+    """The change from one evaluation to another, paired by prompt; the same for one seed.
+
+    Pairing takes the prompts' difficulty out, so small changes show. DataError when the two are not of the
+    same prompts.
+    """
+    pairs = _paired(before, after)
+    differences = [
+        b.mean_score - a.mean_score for a, b in pairs if a.mean_score is not None and b.mean_score is not None
+    ]
+    if not differences:
+        raise DataError(
+            "no prompt was scored in both evaluations, so they cannot be compared. "
+            "so they cannot be compared. See why in the samples' failures."
+        )
+    return Comparison(
+        difference=mean(differences),
+        standard_error=standard_error(differences),
+        interval=paired_bootstrap_interval(differences, seed=seed),
+        num_better=sum(difference > 0 for difference in differences),
+        num_worse=sum(difference < 0 for difference in differences),
+        num_equal=sum(difference == 0 for difference in differences),
+        num_left_out=len(pairs) - len(differences),
+    )
+
+
+def _paired(before: Evaluation, after: Evaluation) -> list[tuple[PromptResult, PromptResult]]:
+    pairs = list(zip(before.prompts, after.prompts, strict=False))
+    if len(before.prompts) != len(after.prompts) or any(a.prompt_id != b.prompt_id for a, b in pairs):
+        raise DataError(
+            "the two evaluations are not of the same prompts in the same order, so a difference would measure "
+            "the prompts too. Evaluate both on one held-out set."
+        )
+    return pairs
+
+
+def samples_table(
+    samples: Sequence[ScoredRollout], *, title: str = "Samples", max_rows: int = 12, max_characters: int = 200
+) -> Table:
+    """A rich table: prompt, response, score, length; at most `max_rows`, spread evenly, and it says so."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = spread(samples, max_rows)
+    caption = None if len(shown) == len(samples) else f"{len(shown)} of {len(samples)}"
+    table = Table(title=Text(printable(title)), caption=caption, show_lines=True)
+    table.add_column("prompt", ratio=2)
+    table.add_column("response", ratio=3)
+    table.add_column("score", justify="right")
+    table.add_column("tokens", justify="right")
+    for sample in shown:
+        table.add_row(
+            Text(_cell(prompt_text(sample.rollout.prompt), max_characters)),
+            Text(_cell(sample.rollout.text, max_characters)),
+            score_text(sample),
+            _length_text(sample),
+        )
+    return table
+
+
+def comparison_table(
+    before: Evaluation, after: Evaluation, *, max_rows: int = 12, max_characters: int = 200
+) -> Table:
+    """A rich table with the same prompt's same sample before and after; most changed scores first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = _changed_first(before, after)
+    table = Table(
+        title="Before and after", caption=f"{min(max_rows, len(rows))} of {len(rows)}", show_lines=True
+    )
+    table.add_column("prompt", ratio=2)
+    table.add_column("before", ratio=3)
+    table.add_column("after", ratio=3)
+    table.add_column("score", justify="right")
+    for a, b in rows[:max_rows]:
+        table.add_row(
+            Text(_cell(prompt_text(a.rollout.prompt), max_characters)),
+            Text(_cell(a.rollout.text, max_characters)),
+            Text(_cell(b.rollout.text, max_characters)),
+            f"{score_text(a)} -> {score_text(b)}",
+        )
+    return table
+
+
+def comparison_lines(
+    before: Evaluation, after: Evaluation, *, max_rows: int = 6, max_characters: int = 160
+) -> list[str]:
+    """The comparison as plain lines without control characters: both summaries, the change, examples."""
+    lines = [
+        f"before: {before.summary()}",
+        f"after:  {after.summary()}",
+        f"change: {compare(before, after).summary()}",
+    ]
+    for a, b in _changed_first(before, after)[:max_rows]:
+        lines += [
+            f"prompt: {_cell(prompt_text(a.rollout.prompt), max_characters)}",
+            f"  before [{score_text(a)}]: {_cell(a.rollout.text, max_characters)}",
+            f"  after  [{score_text(b)}]: {_cell(b.rollout.text, max_characters)}",
+        ]
+    return lines
+
+
+def spread(samples: Sequence[ScoredRollout], count: int) -> list[ScoredRollout]:
+    """At most `count` of the samples, evenly spread, in order; always the same ones."""
+    if len(samples) <= count:
+        return list(samples)
+    return [samples[index * len(samples) // count] for index in range(max(0, count))]
+
+
+def score_text(sample: ScoredRollout) -> str:
+    """The score with three digits, or "unscored"."""
+    return "unscored" if sample.score.value is None else f"{sample.score.value:.3g}"
+
+
+def _length_text(sample: ScoredRollout) -> str:
+    length = str(len(sample.rollout.response_ids))
+    return length if sample.rollout.is_complete else f"{length} (cut)"
+
+
+def _cell(text: str, max_characters: int) -> str:
+    return printable(shortened(text, max_characters))
+
+
+def _changed_first(before: Evaluation, after: Evaluation) -> list[tuple[ScoredRollout, ScoredRollout]]:
+    """The first samples of each prompt, before and after; the largest change of the score first.
+
+    One sample of a prompt, so that the rows show different prompts.
+    """
+    _paired(before, after)
+    pairs = [
+        (before.samples[i * before.samples_per_prompt], after.samples[i * after.samples_per_prompt])
+        for i in range(len(before.prompts))
+    ]
+    return sorted(pairs, key=lambda pair: -abs((pair[1].score.value or 0.0) - (pair[0].score.value or 0.0)))
