@@ -47,9 +47,10 @@ def pairwise_loss(
 
 @torch.no_grad()
 def pairwise_accuracy(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
-    """The fraction of pairs with `r_chosen > r_rejected`, a float32 scalar; equal rewards are no win."""
+    """The fraction of pairs with `r_chosen > r_rejected`, a scalar; equal rewards are no win."""
     check_same_shape(chosen_rewards=chosen_rewards, rejected_rewards=rejected_rewards)
-    return (chosen_rewards > rejected_rewards).float().sum() / max(chosen_rewards.numel(), 1)
+    dtype = at_least_float32(chosen_rewards, "chosen_rewards").dtype
+    return (chosen_rewards > rejected_rewards).to(dtype).sum() / max(chosen_rewards.numel(), 1)
 
 
 def ranking_loss(rewards: Tensor, ranks: Tensor, *, kind: RankingKind = "pairs") -> Tensor:

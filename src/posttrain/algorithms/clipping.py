@@ -73,4 +73,5 @@ def clip_fractions(
 ) -> ClippedTokens:
     """The fractions of counted tokens whose gradient is cut, three scalars; see `clipped_tokens`."""
     cut = clipped_tokens(log_ratio, advantages, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip)
-    return ClippedTokens(*(masked_mean(side.float(), mask) for side in cut))
+    dtype = at_least_float32(log_ratio, "log_ratio").dtype
+    return ClippedTokens(*(masked_mean(side.to(dtype), mask) for side in cut))

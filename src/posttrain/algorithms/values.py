@@ -28,7 +28,8 @@ def value_clip_fraction(
     old = at_least_float32(old_values, "old_values")
     values, targets = at_least_float32(values, "values"), at_least_float32(targets, "targets")
     clipped = old + (values - old).clamp(-clip, clip)
-    return masked_mean(((clipped - targets).square() > (values - targets).square()).float(), mask)
+    larger = (clipped - targets).square() > (values - targets).square()
+    return masked_mean(larger.to(values.dtype), mask)
 
 
 @torch.no_grad()
