@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from posttrain.errors import ModelError
+from posttrain.models.gguf import open_gguf
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.lora import check_adapter_config
 from posttrain.models.smollm2 import HUB_ID, INSTALL, PACKAGE, SMOLLM2, resolve_smollm2
@@ -76,21 +77,15 @@ def _load_pretrained(
 
 
 def _load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str) -> LanguageModel:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     if not path.is_file():
         raise ModelError(f"no GGUF file at {path}: {_what_is_there(path)}")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+        model, tokenizer = open_gguf(path, dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(
             f"the GGUF file {path} cannot be opened: {_first_line(error)}. Its architecture may be one that "
             "transformers cannot convert; use the model's Hugging Face folder instead."
         ) from error
-    # The weights are plain tensors now; a saved config must not send from_pretrained back to the GGUF.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
     return LanguageModel(model.to(device), tokenizer, name=str(path))
 
 

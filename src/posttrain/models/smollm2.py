@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import json
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from posttrain.errors import ModelError
+from posttrain.models.gguf import open_gguf
 
 SMOLLM2 = "smollm2"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -78,13 +78,8 @@ def _convert_once(gguf: Path, folder: Path) -> None:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-    # It says that the weights are quantised, which they no longer are: from_pretrained would look for the GGUF.
-    del model.config.quantization_config
+    model, tokenizer = open_gguf(gguf, torch.bfloat16)
     model.config._name_or_path = HUB_ID
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # A rename within one file system is all or nothing: a folder with this name is always whole.
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", suffix=".partial", dir=folder.parent))
     try:
@@ -92,7 +87,6 @@ def _convert(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(partial)
         del model
         gc.collect()
-        _check_plain(partial)
         for path in partial.iterdir():
             _sync(path)
         _sync(partial)
@@ -102,12 +96,6 @@ def _convert(gguf: Path, folder: Path) -> None:
         _sync(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_plain(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    if "quantization_config" in config:
-        raise ModelError(f"the conversion of {SMOLLM2} left quantization_config in place; please report this")
 
 
 def _sync(path: Path) -> None:
