@@ -106,24 +106,14 @@ def test_sessions_say_what_ran_and_hold_no_environment(tmp_path, monkeypatch):
 
 
 def test_secrets_are_hidden_and_settings_about_tokens_are_not():
-    shown = hide_secrets(
-        [
-            "x",
-            "--api-key=abc",
-            "--wandb.password",
-            "p",
-            "--compute.microbatch_tokens",
-            "4096",
-            "--store=postgresql://me:pw@host/db",
-            "hf_abcdefghijkl",
-            "--model=smollm2",
-            "--sampling.max_new_tokens=9",
-        ]
-    )
-    assert shown == ["x", "--api-key=[hidden]", "--wandb.password", "[hidden]"] + [
-        "--compute.microbatch_tokens", "4096", "--store=[hidden]", "[hidden]", "--model=smollm2",
-        "--sampling.max_new_tokens=9",
-    ]  # fmt: skip
+    arguments = "x --api-key=abc --wandb.password p --compute.microbatch_tokens 4096 --model=smollm2"
+    assert hide_secrets(arguments.split()) == [
+        *["x", "--api-key=[hidden]", "--wandb.password", "[hidden]"],
+        *["--compute.microbatch_tokens", "4096", "--model=smollm2"],
+    ]
+    assert hide_secrets(
+        ["--store=postgresql://me:pw@host/db", "hf_abcdefghijkl", "--sampling.max_new_tokens=9"]
+    ) == [*["--store=[hidden]", "[hidden]", "--sampling.max_new_tokens=9"]]
 
 
 def test_neither_room_imports_torch_or_matplotlib():

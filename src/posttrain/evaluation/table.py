@@ -79,8 +79,8 @@ def _paired(before: Evaluation, after: Evaluation) -> list[tuple[PromptResult, P
     pairs = list(zip(before.prompts, after.prompts, strict=False))
     if len(before.prompts) != len(after.prompts) or any(a.prompt_id != b.prompt_id for a, b in pairs):
         raise DataError(
-            "the two evaluations are not of the same prompts in the same order, so a difference would measure "
-            "the prompts too. Evaluate both on one held-out set."
+            "the two evaluations are not of the same prompts in the same order, so a difference would "
+            "measure the prompts too. Evaluate both on one held-out set."
         )
     return pairs
 
