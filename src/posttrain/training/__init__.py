@@ -1,1 +1,28 @@
 """One optimiser step, the same for every recipe, and the checkpoints that make it resumable."""
+
+from posttrain.training.checkpoint import Checkpoint, CheckpointStore, CheckpointWarning
+from posttrain.training.collectives import Collectives
+from posttrain.training.learner import Learner
+from posttrain.training.metrics import Metrics
+from posttrain.training.microbatches import plan_minibatches
+from posttrain.training.objectives import Objective, PolicyGradient
+from posttrain.training.optimizer import OptimizerSettings
+from posttrain.training.randomness import random_state, restore_random_state
+from posttrain.training.schedule import LearningRateSchedule, num_optimizer_steps
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointStore",
+    "CheckpointWarning",
+    "Collectives",
+    "Learner",
+    "LearningRateSchedule",
+    "Metrics",
+    "Objective",
+    "OptimizerSettings",
+    "PolicyGradient",
+    "num_optimizer_steps",
+    "plan_minibatches",
+    "random_state",
+    "restore_random_state",
+]
