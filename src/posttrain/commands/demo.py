@@ -31,9 +31,7 @@ SUMS = {
 
 def demo_config(demo: DemoConfig) -> GRPOConfig:
     """The demo as a configuration of the GRPO recipe."""
-    return GRPOConfig.model_validate(
-        {**SUMS, "output": demo.output, "steps": demo.steps, "seed": demo.seed}
-    )
+    return GRPOConfig.model_validate({**SUMS, "output": demo.output, "steps": demo.steps, "seed": demo.seed})
 
 
 def run_demo(demo: DemoConfig) -> None:

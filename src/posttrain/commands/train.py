@@ -17,7 +17,9 @@ def train_grpo(config: GRPOConfig) -> None:
 def print_result(result: GRPOResult, console: Console) -> None:
     """Samples before and after, where everything lies, and the two held-out scores last."""
     if result.model_folder is None:
-        console.print(f"Not finished: {result.run_folder} is at step {result.step}. The same command goes on.")
+        console.print(
+            f"Not finished: {result.run_folder} is at step {result.step}. The same command goes on."
+        )
         return
     before, after = result.before, result.after
     console.print(comparison_table(before, after, max_rows=8))

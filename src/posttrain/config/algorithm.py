@@ -36,12 +36,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "kl_coef": 0.0,
     },
     # RLOO, arXiv 2402.14740: leave-one-out baseline, whole responses as one action, KL (k1) in the reward.
+    # Its weight depends on the task; 0.05 is TRL's default.
     "rloo": {
         "ratio_level": "sequence",
         "aggregation": "sequence",
         "baseline": "leave_one_out",
         "scale": "none",
-        "kl_coef": 0.03,
+        "kl_coef": 0.05,
         "kl": "k1",
         "kl_in": "reward",
     },
@@ -89,8 +90,8 @@ class AlgorithmSection(Section):
     overlong_cache: int | None = Field(None, ge=1)
     """Tokens before max_new_tokens where the soft penalty starts; default a fifth of max_new_tokens."""
     importance_cap: float | None = Field(None, gt=0)
-    """Weighs tokens by min(learner / engine probability, cap), detached: for an engine that computes in another
-    way than the learner. The engine in this process does not, so the default is off; 2 is usual."""
+    """Weighs tokens by min(learner / engine probability, cap), detached, for an engine that computes in other
+    ways than the learner. The engine in this process does not, so the default is off; 2 is usual."""
 
     @model_validator(mode="before")
     @classmethod

@@ -176,7 +176,8 @@ def _annotation_at(kind: type[BaseModel], key: Key) -> Any:
 
 def _override_value(annotation: Any, text: str) -> Any:
     """Text for plain values, which pydantic converts; a TOML value where a list, table or anything may be."""
-    choices = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    choices = typing.get_args(annotation) if union else (annotation,)
     structured = any(choice is Any or typing.get_origin(choice) in (tuple, list, dict) for choice in choices)
     if not structured and _section_of(annotation) is None:
         return text

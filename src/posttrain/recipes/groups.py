@@ -135,7 +135,9 @@ def _after_overlong_rule(
     if algorithm.overlong == "soft_penalty":
         lengths = torch.tensor([len(item.rollout.response_ids) for item in scored])
         cache = algorithm.overlong_cache or max(1, max_new_tokens // 5)
-        return raw + soft_overlong_penalty(lengths, max_length=max_new_tokens, cache_length=cache).to(raw.dtype)
+        return raw + soft_overlong_penalty(lengths, max_length=max_new_tokens, cache_length=cache).to(
+            raw.dtype
+        )
     cut = torch.tensor([item.rollout.finish_reason == "length" for item in scored], dtype=torch.bool)
     # "mask": neither trained on nor part of the group's statistics, as if it could not be scored.
     # "zero": the note's rule, a partial response earns nothing.

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 import tomli_w
 import torch
 
-from posttrain.config.sections import CheckpointSection, Section
+from posttrain.config.sections import CheckpointSection
 from posttrain.evaluation.evaluate import Evaluation
 from posttrain.runs.live_view import LiveView
 from posttrain.runs.report import plot_curve
@@ -126,8 +126,8 @@ class TrainingSession:
         threads = {start.get("num_threads") for start in starts}
         if self.restored is not None and len(threads) > 1:
             self.view.note(
-                f"this start uses {torch.get_num_threads()} threads and an earlier one another number: sums are "
-                "taken in another order, so the result will not be bit-identical to an uninterrupted run"
+                f"this start uses {torch.get_num_threads()} threads and an earlier one another number: sums "
+                "are taken in another order, so the result differs in the last bits from an uninterrupted run"
             )
 
     def write_step(
@@ -187,7 +187,8 @@ class TrainingSession:
             self.view.note("stopping after this step; it will be saved (Ctrl-C again: stop at once)")
 
         try:
-            before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, ask_to_stop) for number in numbers}
         except ValueError:  # not the main thread: whoever runs that one decides about signals
             yield
             return
@@ -213,6 +214,3 @@ def peak_memory_bytes(device: torch.device) -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-__all__ = ["MAY_CHANGE_ON_RESUME", "RecipeConfig", "Section", "Snapshot", "TrainingSession", "peak_memory_bytes"]

@@ -1,0 +1,333 @@
+"""Group relative policy optimisation: the loop of the papers, with everything else in the rooms around it.
+
+    prompts -> generate -> score -> advantages -> PolicyBatch -> update (x epochs x mini-batches)
+            -> load_weights -> log -> evaluate -> checkpoint
+
+Departs from DeepSeekMath's Algorithm 1: the reference stays the starting model (no outer iterations), and the
+reward comes from verifiers or functions. What differs between the note, GRPO, Dr. GRPO, DAPO, GSPO and RLOO is
+settings: `posttrain.config.algorithm.PRESETS`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from posttrain.config.grpo import GRPOConfig
+from posttrain.data.prompt_stream import PromptStream
+from posttrain.distributed.collectives import SingleProcess
+from posttrain.evaluation.evaluate import Evaluation, evaluate
+from posttrain.models.language_model import LanguageModel
+from posttrain.models.reference import FrozenReference
+from posttrain.recipes.groups import group_metrics, sample_groups
+from posttrain.recipes.policy_batch import PolicyBatchBuilder
+from posttrain.recipes.session import MAY_CHANGE_ON_RESUME, Snapshot, TrainingSession, peak_memory_bytes
+from posttrain.recipes.setup import (
+    Prompts,
+    load_policy,
+    open_prompts,
+    open_reward,
+    restore_rng,
+    sampling_of,
+)
+from posttrain.rewards.scoring import score
+from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.training.invariants import (
+    check_first_ratio,
+    check_policy_batch,
+    check_policy_versions,
+    check_reference_kl_is_zero,
+    check_sampler_mismatch,
+)
+from posttrain.training.learner import Learner
+from posttrain.training.metrics import Metrics
+from posttrain.training.microbatches import plan_minibatches
+from posttrain.training.objectives import PolicyGradient
+from posttrain.training.optimizer import OptimizerSettings
+from posttrain.training.schedule import LearningRateSchedule
+from posttrain.types import Prompt, Rollout, Sampling, ScoredRollout
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class GRPOResult:
+    """What a run came to; `model_folder` is None, and `after` too, when it was interrupted before its end."""
+
+    run_folder: Path
+    step: int
+    before: Evaluation
+    after: Evaluation | None
+    model_folder: Path | None
+    alarms: tuple[str, ...]
+
+
+def grpo(config: GRPOConfig, *, reward: Callable[..., Sequence[float | None]] | None = None) -> GRPOResult:
+    """Trains `config.model`, or goes on with the run in `config.output`; returns both held-out scores.
+
+    `reward` is a function of yours, `f(prompts, completions, **columns) -> list of numbers`, called in a worker
+    process; it is added to `config.reward.terms`, or stands alone when there are none.
+    Raises ConfigError, DataError, ModelError, RewardError or InvariantError with what to do about it. Ctrl-C
+    ends the run after the current step, saved.
+    """
+    prompts = open_prompts(config.data, config.seed)
+    with (
+        open_reward(config.reward, prompts, reward) as judge,
+        TrainingSession(config, title=f"grpo {config.model}", may_change=_may_change(config)) as session,
+    ):
+        run = _Run.start(config, prompts, judge, session)
+        before = run.evaluate(0)
+        for step in session.steps():
+            run.step(step)
+        return run.finish(before)
+
+
+@dataclass
+class _Run:
+    """The parts of one run, wired together."""
+
+    config: GRPOConfig
+    session: TrainingSession
+    judge: Any
+    stream: PromptStream
+    held_out: Sequence[Prompt]
+    sampling: Sampling
+    policy: LanguageModel
+    engine: TorchEngine
+    learner: Learner
+    builder: PolicyBatchBuilder
+    objective: PolicyGradient
+
+    @classmethod
+    def start(cls, config: GRPOConfig, prompts: Prompts, judge: Any, session: TrainingSession) -> _Run:
+        """Loads the model, and takes over the checkpoint where there is one."""
+        algorithm, session_state = config.algorithm, session.restored
+        policy = load_policy(config.model, config.compute, config.lora)
+        # Before the checkpoint is loaded: the reference is what training started from.
+        reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
+        learner = Learner(
+            policy,
+            _optimizer_settings(config),
+            collectives=SingleProcess(),
+            microbatch_tokens=config.compute.microbatch_tokens,
+        )
+        stream, held_out = prompts.encode(policy.tokenizer, session.view.note)
+        engine = TorchEngine(policy, shares_weights=True, max_rows=config.compute.rollout_rows)
+        run = cls(
+            config=config,
+            session=session,
+            judge=judge,
+            stream=stream,
+            held_out=held_out[: config.evaluation.num_prompts],
+            sampling=sampling_of(config.sampling, policy, config.seed),
+            policy=policy,
+            engine=engine,
+            learner=learner,
+            builder=PolicyBatchBuilder(
+                learner, policy, reference, algorithm, temperature=config.sampling.temperature
+            ),
+            objective=PolicyGradient(
+                clip_low=algorithm.clip_low,
+                clip_high=algorithm.clip_high,
+                dual_clip=algorithm.dual_clip,
+                temperature=config.sampling.temperature,
+                ratio_level=algorithm.ratio_level,
+                aggregation=algorithm.aggregation,
+                max_response_length=config.sampling.max_new_tokens,
+                kl_coef=algorithm.kl_coef if algorithm.kl_in == "loss" else 0.0,
+                kl=algorithm.kl,
+                entropy_coef=algorithm.entropy_coef,
+                reference_head=None if reference is None else reference.head,
+            ),
+        )
+        if session_state is not None:
+            learner.load_state_dict(session_state.tensors_under("learner"), session_state.state["learner"])
+            stream.load_state_dict(session_state.state["prompts"])
+            restore_rng(session_state)
+        engine.load_weights(policy.named_weights(), policy_version=session.first_step - 1)
+        session.record_start(str(policy.device))
+        return run
+
+    def step(self, step: int) -> None:
+        """One step of GRPO: Algorithm 1 of DeepSeekMath, lines 4 to 10."""
+        config, clock = self.config, _Clock()
+        groups = sample_groups(
+            config.algorithm,
+            prompts_per_step=config.prompts_per_step,
+            max_new_tokens=config.sampling.max_new_tokens,
+            take=self.stream.take,
+            generate=clock.timed("generate_seconds", partial(self.generate, step)),
+            score=clock.timed("score_seconds", self.score),
+        )
+        check_policy_versions(groups.rollouts, policy_version=step - 1)
+        metrics = {"step_epoch": float(self.stream.epoch), **group_metrics(groups)}
+        if bool(groups.is_trained.any()):
+            metrics |= clock.timed("update_seconds", self.update)(step, groups)
+        else:
+            self.session.view.note(f"step {step}: nothing to train on, every group's rewards are equal")
+        self.engine.load_weights(self.policy.named_weights(), policy_version=step)
+        self._log(step, metrics, clock.seconds, groups.scored)
+        self.evaluate(step)
+        self.session.save_if_due(step, self._snapshot)
+
+    def generate(self, step: int, prompts: Sequence[Prompt]) -> list[Rollout]:
+        """`responses_per_prompt` rollouts of each prompt, with this step's random numbers."""
+        return self.engine.generate(
+            prompts,
+            self.sampling.at_step(step),
+            self.config.responses_per_prompt,
+            progress=lambda done, total, _tokens: self.session.view.phase("generate", done, total),
+        )
+
+    def score(self, rollouts: Sequence[Rollout]) -> Sequence[ScoredRollout]:
+        """The rollouts with their scores; RewardError when too many could not be scored."""
+        self.session.view.phase("score", 0, len(rollouts))
+        return score(rollouts, self.judge, max_unscored_share=self.config.reward.max_unscored_share).scored
+
+    def update(self, step: int, groups: Any) -> dict[str, float]:
+        """Epochs x mini-batches of optimiser steps on one step's groups; what was measured on the way."""
+        config = self.config
+        plan = partial(_plan, config, step)
+        batch, metrics = self.builder.build(groups, partial(plan, 0))
+        check_policy_batch(batch)
+        if step == 1 and "reference_kl" in metrics:
+            check_reference_kl_is_zero(metrics["reference_kl"])
+        if self.sampling.top_p == 1 and self.sampling.top_k == 0 and self.sampling.min_p == 0:
+            check_sampler_mismatch(metrics["rollout_mismatch"])
+        found = Metrics()
+        total = config.epochs_per_step * config.minibatches_per_step
+        for epoch in range(config.epochs_per_step):
+            for index, rows in enumerate(plan(epoch, len(batch))):
+                self.session.view.phase("update", epoch * config.minibatches_per_step + index, total)
+                is_first = epoch == 0 and index == 0
+                check = partial(check_first_ratio, dtype=self.policy.dtype) if is_first else None
+                found = found + _as_metrics(
+                    self.learner.update(batch.select(rows), self.objective, check=check)
+                )
+        return metrics | found.means()
+
+    def evaluate(self, step: int) -> Evaluation | None:
+        """The held-out score after `step` steps, where it is due or was written before."""
+        every, last = self.config.evaluation.every_steps, step == self.config.steps
+        known = self.session.evaluation_of_step(step)
+        is_due = step == 0 or last or (every > 0 and step % every == 0)
+        if known is not None or not is_due:
+            return known
+        found = evaluate(
+            self.engine,
+            self.held_out,
+            self.judge,
+            self.sampling,
+            self.config.evaluation.samples_per_prompt,
+            max_unscored_share=max(self.config.reward.max_unscored_share, 0.5),
+            progress=lambda done, total, _tokens: self.session.view.phase("evaluate", done, total),
+        )
+        self.session.write_evaluation(step, found)
+        return found
+
+    def finish(self, before: Evaluation | None) -> GRPOResult:
+        """The trained model in its folder, the report, and what the run came to."""
+        session, done = self.session, self.session.steps_done
+        after = self.evaluate(done)
+        if is_complete := done == self.config.steps:
+            session.export_model(partial(self.policy.save, masters=self.learner.masters()))
+        session.write_report()
+        assert before is not None
+        return GRPOResult(
+            run_folder=session.folder.path,
+            step=done,
+            before=before,
+            after=after,
+            model_folder=session.folder.model if is_complete else None,
+            alarms=tuple(session.alarms()),
+        )
+
+    def _log(
+        self, step: int, metrics: dict[str, float], seconds: dict[str, float], scored: Sequence[ScoredRollout]
+    ) -> None:
+        tokens = metrics["num_response_tokens"]
+        timings = {
+            **seconds,
+            "tokens_per_second": tokens / max(seconds["generate_seconds"], 1e-9),
+            "peak_memory_bytes": peak_memory_bytes(self.policy.device),
+        }
+        self.session.write_step(step, metrics, timings, scored)
+
+    def _snapshot(self) -> Snapshot:
+        tensors, state = self.learner.state_dict()
+        return Snapshot(
+            write_model=self.policy.save,
+            tensors=tensors,
+            state={"learner": state, "prompts": self.stream.state_dict()},
+        )
+
+
+class _Clock:
+    """Seconds spent in the parts of one step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, function: Callable[..., Result]) -> Callable[..., Result]:
+        """The same function; the time of its calls adds up under `name`."""
+
+        def timed(*arguments: Any) -> Result:
+            started_at = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started_at
+
+        return timed
+
+
+def _may_change(config: GRPOConfig) -> frozenset[str]:
+    """A schedule that falls to 0 at the last step depends on how many there are."""
+    fixed = {"steps"} if config.optimizer.schedule != "constant" else set()
+    return MAY_CHANGE_ON_RESUME - fixed
+
+
+def _optimizer_settings(config: GRPOConfig) -> OptimizerSettings:
+    section = config.optimizer
+    return OptimizerSettings(
+        LearningRateSchedule(
+            section.learning_rate,
+            kind=section.schedule,
+            warmup_steps=section.warmup_steps,
+            total_steps=config.optimizer_steps if section.schedule != "constant" else None,
+        ),
+        betas=(section.beta1, section.beta2),
+        epsilon=section.epsilon,
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+    )
+
+
+def _plan(config: GRPOConfig, step: int, epoch: int, num_rows: int) -> list[list[int]]:
+    """The rows of each mini-batch of an epoch; a function of the run's seed alone."""
+    return plan_minibatches(num_rows, config.minibatches_per_step, seed=config.seed, step=step, epoch=epoch)
+
+
+def _as_metrics(found: dict[str, float]) -> Metrics:
+    """One update's numbers, to be put together with those of the step's other updates; no clock among them."""
+    metrics, tokens = Metrics(), found.get("tokens", 0.0)
+    for name, value in found.items():
+        if name == "update_seconds":
+            continue
+        if name in {"ratio_max", "ratio_deviation"}:
+            metrics.maximum(name, value)
+        elif name == "ratio_min":
+            metrics.minimum(name, value)
+        elif name in {"tokens", "units", "microbatches", "microbatch_retries", "skipped"}:
+            metrics.sum(name, value)
+        elif name == "skipped_steps":
+            metrics.maximum(name, value)
+        elif name in {"grad_norm", "learning_rate"}:
+            metrics.mean(name, total=value, count=1.0)
+        else:
+            metrics.mean(name, total=value * tokens, count=tokens)
+    return metrics
