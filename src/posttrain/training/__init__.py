@@ -1,7 +1,6 @@
 """One optimiser step, the same for every recipe, and the checkpoints that make it resumable."""
 
 from posttrain.training.checkpoint import Checkpoint, CheckpointStore, CheckpointWarning
-from posttrain.training.collectives import Collectives
 from posttrain.training.learner import Learner
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_minibatches
@@ -14,7 +13,6 @@ __all__ = [
     "Checkpoint",
     "CheckpointStore",
     "CheckpointWarning",
-    "Collectives",
     "Learner",
     "LearningRateSchedule",
     "Metrics",

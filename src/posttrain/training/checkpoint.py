@@ -204,11 +204,7 @@ class CheckpointStore:
             return []
         names = {path.name for path in self.folder.iterdir()}
         # A replaced one counts where a kill between the two renames of _put_in_place left no other.
-        names = {
-            name
-            for name in names
-            if name.removeprefix(REPLACED) == name or name[len(REPLACED) :] not in names
-        }
+        names -= {f"{REPLACED}{name}" for name in names}
         found = [self.folder / name for name in names if STEP_FOLDER.fullmatch(name.removeprefix(REPLACED))]
         return sorted(found, key=_step_of, reverse=True)
 

@@ -5,9 +5,10 @@ They run inside real training, every step: all of them read numbers that the ste
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -124,3 +125,23 @@ def check_sampler_mismatch(
         raise InvariantError(f"{explanation} The run stops above {stop_above:g}.")
     if not mismatch <= warn_above:
         warnings.warn(explanation, stacklevel=2)
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """A text that is the same for the same names and bits, on any device."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        digest.update(name.encode())
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_replicas_equal(fingerprints: Sequence[str]) -> None:
+    """All ranks hold the same weights; adding their gradients means nothing otherwise."""
+    different = [rank for rank, text in enumerate(fingerprints) if text != fingerprints[0]]
+    if different:
+        raise InvariantError(
+            f"ranks {different} start from other weights than rank 0, so their gradients do not belong "
+            "together. Load the same model folder, adapter seed and checkpoint on every rank."
+        )

@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posttrain.batches import TokenBatch
+from posttrain.distributed.collectives import Collectives, SingleProcess, agreed
 from posttrain.errors import CheckpointError, ConfigError, InvariantError
-from posttrain.training.collectives import Collectives, agreed
+from posttrain.training.invariants import check_replicas_equal, fingerprint
 from posttrain.training.memory import free_cached_memory, is_out_of_memory, microbatch_budget
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_microbatches
@@ -46,7 +47,7 @@ class Learner:
     `max_consecutive_skips` in a row InvariantError is raised. So is a batch with nothing to train on skipped.
 
     Example:
-        learner = Learner(policy, OptimizerSettings(LearningRateSchedule(1e-6)), collectives=SingleProcess())
+        learner = Learner(policy, OptimizerSettings(LearningRateSchedule(1e-6)))
         old = learner.logprobs(tokens, temperature, minibatches=minibatches)
         metrics = learner.update(batch.select(minibatches[0]), objective)
     """
@@ -56,19 +57,20 @@ class Learner:
         language_model: TrainableModel,
         settings: OptimizerSettings,
         *,
-        collectives: Collectives,
+        collectives: Collectives | None = None,
         microbatch_tokens: int | Literal["auto"] = "auto",
         max_consecutive_skips: int = 5,
     ) -> None:
         if microbatch_tokens != "auto" and not microbatch_tokens > 0:
             raise ConfigError(f'microbatch_tokens must be positive or "auto", got {microbatch_tokens}')
         self.language_model = language_model
-        self.collectives = collectives
+        self.collectives: Collectives = SingleProcess() if collectives is None else collectives
         self.optimizer = Optimizer(language_model.model, settings)
         self.microbatch_tokens: int | None = None if microbatch_tokens == "auto" else int(microbatch_tokens)
         self.max_consecutive_skips = max_consecutive_skips
         self.skipped_steps = 0
         self._consecutive_skips = 0
+        self._check_replicas()
 
     @property
     def device(self) -> torch.device:
@@ -166,6 +168,7 @@ class Learner:
         self.optimizer.load_state_dict(tensors, steps_taken=steps)
         self.skipped_steps, self._consecutive_skips = skipped, consecutive
         self.microbatch_tokens = None if budget is None else int(budget)
+        self._check_replicas()
 
     def _backward(self, batch: BatchT, objective: Objective[BatchT], units: float) -> Metrics:
         """Adds the gradient of this rank's share of `loss_sum / units` to the optimiser's."""
@@ -190,6 +193,10 @@ class Learner:
 
         metrics = self._within_memory(compute)
         return metrics.sum("microbatch_retries", float(attempts - 1))
+
+    def _check_replicas(self) -> None:
+        if self.collectives.world_size > 1:
+            check_replicas_equal(self.collectives.gather(fingerprint(self.optimizer.masters())))
 
     def _merged(self, metrics: Metrics) -> Metrics:
         if self.collectives.world_size == 1:
