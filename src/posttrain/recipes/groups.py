@@ -71,7 +71,7 @@ def sample_groups(
 
 
 def advantages_of(groups: Groups, rewards: Tensor, algorithm: AlgorithmSection) -> Tensor:
-    """One advantage per row, 0 where the reward is NaN: compared with the group's mean, or with the others'."""
+    """One advantage per row, 0 where the reward is NaN: against the group's mean or the others."""
     if algorithm.baseline == "leave_one_out":
         return leave_one_out_advantages(rewards, groups.group_ids)
     return group_relative_advantages(

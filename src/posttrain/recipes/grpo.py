@@ -208,7 +208,9 @@ class _Run:
                 found = found + _as_metrics(
                     self.learner.update(batch.select(rows), self.objective, check=check)
                 )
-        return metrics | found.means()
+        means = metrics | found.means()
+        means["clip_fraction"] = means["clip_fraction_low"] + means["clip_fraction_high"]
+        return means
 
     def evaluate(self, step: int) -> Evaluation | None:
         """The held-out score after `step` steps, where it is due or was written before."""
@@ -235,7 +237,7 @@ class _Run:
         after = self.evaluate(done)
         if is_complete := done == self.config.steps:
             session.export_model(partial(self.policy.save, masters=self.learner.masters()))
-        session.write_report()
+        alarms = session.write_report()
         assert before is not None
         return GRPOResult(
             run_folder=session.folder.path,
@@ -243,7 +245,7 @@ class _Run:
             before=before,
             after=after,
             model_folder=session.folder.model if is_complete else None,
-            alarms=tuple(session.alarms()),
+            alarms=tuple(alarms),
         )
 
     def _log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ import torch
 
 from posttrain.config.sections import CheckpointSection
 from posttrain.evaluation.evaluate import Evaluation
+from posttrain.runs.health import check_health, new_alarms
 from posttrain.runs.live_view import LiveView
 from posttrain.runs.report import plot_curve
 from posttrain.runs.resume import compare_configs, refuse_changes
@@ -70,6 +72,8 @@ class TrainingSession:
         self._may_change = may_change
         self._around = contextlib.ExitStack()
         self._changed: list[str] = []
+        self._rows: list[dict[str, Any]] = []
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
@@ -80,6 +84,7 @@ class TrainingSession:
             self.folder.write_config(tomli_w.dumps(_plain(self.config)))
             self.log = undo.enter_context(RunLog(self.folder))
             self._lost_rows = self.log.resume(self.first_step - 1)
+            self._rows = self.log.read_metrics()
             self.view = undo.enter_context(LiveView(self.config.steps, self.title))
             undo.enter_context(self._signals_wait_for_the_step())
             self._around = undo.pop_all()
@@ -139,9 +144,12 @@ class TrainingSession:
     ) -> None:
         """The step's numbers and samples are on disk, and on the screen."""
         timings = {**timings, "step_seconds": time.perf_counter() - self._step_started_at}
-        append_samples(self.log, step, scored)
+        append_samples(self.log.samples, step, scored)
         self.log.write_step(step, metrics, timings)
         self.view.step(step, metrics, timings)
+        self._rows.append({"step": step, **metrics})
+        for alarm in new_alarms(check_health(self._rows), self._told):
+            self.view.note(str(alarm))
 
     def evaluation_of_step(self, step: int) -> Evaluation | None:
         """The evaluation that an earlier start of this run has written for this step."""
@@ -166,10 +174,26 @@ class TrainingSession:
                 "To go on, give the same command again."
             )
 
-    def write_report(self) -> None:
-        """The curve and the page of samples show everything up to now."""
-        plot_curve(self.log.read_metrics(), self.log.read_evaluations(), self.folder.curve)
-        write_samples_page(self.folder)
+    @property
+    def steps_done(self) -> int:
+        """Steps of the whole run that are done and logged, in this start or an earlier one."""
+        return max(self.first_step - 1, int(self._rows[-1]["step"]) if self._rows else 0)
+
+    def export_model(self, write_model: Callable[[Path], object]) -> None:
+        """`model/` holds the trained model: written beside it and put in place whole."""
+        aside = self.folder.model.with_name(".model")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        write_model(aside)
+        shutil.rmtree(self.folder.model, ignore_errors=True)
+        aside.replace(self.folder.model)
+
+    def write_report(self) -> list[str]:
+        """The curve and the page of samples show everything up to now; what looks wrong is returned."""
+        rows, evaluations = self.log.read_metrics(), self.log.read_evaluations()
+        plot_curve(rows, evaluations, self.folder.curve, title=self.title)
+        write_samples_page(self.folder, title=self.title)
+        return [str(alarm) for alarm in check_health(rows)]
 
     def _refuse_changed_settings(self) -> None:
         if not self.folder.is_run:

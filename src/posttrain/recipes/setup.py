@@ -1,0 +1,70 @@
+"""From settings to the objects that recipes and commands work with."""
+
+from __future__ import annotations
+
+import torch
+
+from posttrain.config.sections import ComputeSection, LoraSection, SamplingSection
+from posttrain.errors import ConfigError
+from posttrain.models.language_model import LanguageModel
+from posttrain.models.loading import load_language_model
+from posttrain.models.lora import add_lora
+from posttrain.types import Sampling
+
+
+def load_policy(name: str, compute: ComputeSection, lora: LoraSection | None = None) -> LanguageModel:
+    """The model on its device in its compute dtype, with a new adapter if one is asked for."""
+    device = resolve_device(compute.device)
+    policy = load_language_model(name, dtype=resolve_dtype(compute.dtype, device), device=device)
+    if lora is not None:
+        policy = add_lora(policy, lora.r, lora.alpha, lora.targets)
+    if compute.gradient_checkpointing:
+        # Non-reentrant: the reentrant form drops gradients of adapters behind a frozen embedding. transformers
+        # checkpoints in training mode only, which otherwise changes nothing, as there is no dropout.
+        policy.causal_lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        policy.model.train()
+    return policy
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a CUDA or Apple GPU if there is one, else the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f'compute.device = "{name}" cannot be used here: {reason}. Try "auto".') from None
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; "auto" is bfloat16 where the processor multiplies it fast, else float32."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # avx512_bf16 or AMX: without them bfloat16 is emulated, and slower than float32.
+        fast = device.type == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+    return torch.bfloat16 if fast else torch.float32
+
+
+def sampling_of(section: SamplingSection, policy: LanguageModel, seed: int) -> Sampling:
+    """Every field of the sampling, with the ids that end a response of this model."""
+    return Sampling(
+        temperature=section.temperature,
+        top_p=section.top_p,
+        top_k=section.top_k,
+        min_p=section.min_p,
+        max_new_tokens=section.max_new_tokens,
+        stop=section.stop,
+        eos_token_ids=policy.eos_token_ids,
+        seed=seed,
+        step=0,
+    )
