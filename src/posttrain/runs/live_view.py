@@ -101,6 +101,7 @@ class LiveView:
             self._repaint(force=True)
             live, self._live = self._live, None
             self._safely(live.stop)
+        vars(self._console).pop("on_broken_pipe", None)
 
     def resume_at(self, step: int) -> None:
         """The run goes on after `step`: shown at once, so that the time left counts only what is to come."""
@@ -154,8 +155,10 @@ class LiveView:
         from rich.live import Live
 
         live = Live("", console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
-        live.start()
+        # rich would end the whole process on a broken pipe, and send standard output to nowhere.
+        self._console.on_broken_pipe = _raise_again  # type: ignore[method-assign]
         self._live = live
+        live.start()
         self._repaint(force=True)
 
     def _repaint(self, *, force: bool = False) -> None:
@@ -236,6 +239,10 @@ def _encodable(text: str, console: Console) -> str:
         return text.encode(encoding, "replace").decode(encoding)
     except LookupError:
         return text.encode("ascii", "replace").decode("ascii")
+
+
+def _raise_again() -> None:
+    raise
 
 
 def _can_draw_in_place(console: Console) -> bool:

@@ -1,0 +1,212 @@
+"""What looks wrong in a run, from its metrics rows alone, and what to change. Pure functions over the rows.
+
+Each check looks at the median of the last few steps, so one odd step raises no alarm. A check whose metric was
+not logged says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from posttrain.runs.metric_names import finite, number_text, share_text
+
+_Rows = Sequence[Mapping[str, Any]]
+
+WINDOW = 5
+"""Steps that a check takes the median of."""
+_STEPS_UNTIL_FLAT = 30
+_SOLVED = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that looks wrong: the metric, its value over the last steps, and what to change."""
+
+    name: str
+    metric: str
+    value: float
+    message: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.action}"
+
+
+def check_health(rows: _Rows, *, reward_maximum: float | None = None) -> list[Alarm]:
+    """The alarms that the rows raise now, worst first; [] for a healthy run or one too young to judge.
+
+    `rows` are metrics rows, oldest first. `reward_maximum` is the best score there is, if there is one: near
+    it, low entropy and groups without variance are success and raise no alarm.
+    """
+    reward = _recent(rows, "reward_mean")
+    is_solved = reward_maximum is not None and reward is not None and reward >= _SOLVED * reward_maximum
+    found = [
+        _nonfinite(rows),
+        _rollout_mismatch(rows),
+        _unscored(rows),
+        _kl(rows),
+        _cut(rows),
+        None if is_solved else _zero_variance(rows, reward_maximum),
+        None if is_solved else _entropy(rows),
+        None if is_solved else _flat_reward(rows),
+    ]
+    return [alarm for alarm in found if alarm is not None]
+
+
+def new_alarms(alarms: Sequence[Alarm], already_told: set[str]) -> list[Alarm]:
+    """The alarms that were not told before; their names are added to `already_told`."""
+    fresh = [alarm for alarm in alarms if alarm.name not in already_told]
+    already_told.update(alarm.name for alarm in fresh)
+    return fresh
+
+
+def _values(rows: _Rows, name: str) -> list[float]:
+    found = (finite(row, name) for row in rows)
+    return [value for value in found if value is not None]
+
+
+def _recent(rows: _Rows, name: str, window: int = WINDOW) -> float | None:
+    values = _values(rows[-window:], name)
+    return median(values) if len(values) == window else None
+
+
+def _nonfinite(rows: _Rows) -> Alarm | None:
+    for name in ("loss", "grad_norm"):
+        value = rows[-1].get(name) if rows else None
+        if isinstance(value, float) and not math.isfinite(value):
+            return Alarm(
+                "nonfinite",
+                name,
+                value,
+                f"{name} is {value} at step {rows[-1].get('step')}: the update was not a number.",
+                "Go back to the checkpoint before; lower optimizer.learning_rate, or set "
+                'compute.dtype = "float32" if it happens again.',
+            )
+    return None
+
+
+def _rollout_mismatch(rows: _Rows) -> Alarm | None:
+    value = _recent(rows, "rollout_mismatch")
+    if value is None or value <= 1.05:
+        return None
+    return Alarm(
+        "rollout_mismatch",
+        "rollout_mismatch",
+        value,
+        f"rollout_mismatch is {number_text(value)} and should be 1: the engine samples from another "
+        "distribution than the one that is trained.",
+        "Check that engine and learner use the same weights, temperature and dtype; set "
+        'compute.dtype = "float32" to see whether precision is the cause.',
+    )
+
+
+def _unscored(rows: _Rows) -> Alarm | None:
+    value = _recent(rows, "unscored_share")
+    if value is None or value <= 0.05:
+        return None
+    return Alarm(
+        "unscored",
+        "unscored_share",
+        value,
+        f"unscored_share is {share_text(value)}: that part of the responses could not be scored and teaches "
+        "nothing, which favours responses that are easy to score.",
+        "Look at the failures of unscored samples in samples.html, and mend the reward.",
+    )
+
+
+def _kl(rows: _Rows) -> Alarm | None:
+    value = _recent(rows, "reference_kl")
+    if value is None or value <= 0.5:
+        return None
+    return Alarm(
+        "kl_exploding",
+        "reference_kl",
+        value,
+        f"reference_kl is {number_text(value)} nats per token: the policy has gone far from the model that "
+        "it started from, and may be gaming the reward.",
+        "Read recent samples in samples.html. If they are bad, lower optimizer.learning_rate or raise "
+        "algorithm.kl_coef, from an earlier checkpoint.",
+    )
+
+
+def _cut(rows: _Rows) -> Alarm | None:
+    value = _recent(rows, "cut_share")
+    if value is None or value <= 0.25:
+        return None
+    return Alarm(
+        "cut_by_length",
+        "cut_share",
+        value,
+        f"cut_share is {share_text(value)}: that part of the responses ran into the length limit "
+        "before an end.",
+        "Raise sampling.max_new_tokens; if responses never end, check the end-of-sequence token and the "
+        "chat template.",
+    )
+
+
+def _zero_variance(rows: _Rows, reward_maximum: float | None) -> Alarm | None:
+    value = _recent(rows, "zero_variance_share")
+    if value is None or value <= 0.8:
+        return None
+    reward = _recent(rows, "reward_mean")
+    shown = "" if reward is None else f" (reward_mean is {number_text(reward)})"
+    cause = "Where all scores are low the prompts are too hard, where all are high too easy."
+    if reward is not None and reward_maximum is not None and reward < 0.2 * reward_maximum:
+        cause = "The prompts are too hard for this model."
+    return Alarm(
+        "no_signal",
+        "zero_variance_share",
+        value,
+        f"zero_variance_share is {share_text(value)}{shown}: in most groups all responses have one score, so "
+        "there is nothing to learn from them.",
+        f"{cause} Change the prompts, raise responses_per_prompt, or give partial credit in the reward.",
+    )
+
+
+def _entropy(rows: _Rows) -> Alarm | None:
+    values = _values(rows, "entropy")
+    recent = _recent(rows, "entropy")
+    if recent is None or len(values) < 2 * WINDOW:
+        return None
+    start = math.fsum(values[:WINDOW]) / WINDOW
+    if start <= 0 or recent > 0.1 * start:
+        return None
+    return Alarm(
+        "entropy_collapse",
+        "entropy",
+        recent,
+        f"entropy fell from {number_text(start)} to {number_text(recent)} nats: the model gives nearly the "
+        "same response every time and finds nothing new.",
+        "Lower optimizer.learning_rate or raise algorithm.kl_coef, from an earlier checkpoint.",
+    )
+
+
+def _flat_reward(rows: _Rows) -> Alarm | None:
+    """Fires when the second half of the recent steps is not above the first by two standard errors."""
+    values = _values(rows[-_STEPS_UNTIL_FLAT:], "reward_mean")
+    if len(values) < _STEPS_UNTIL_FLAT:
+        return None
+    half = len(values) // 2
+    first, second = values[:half], values[half:]
+    rise = math.fsum(second) / len(second) - math.fsum(first) / len(first)
+    noise = math.sqrt(_variance(first) / len(first) + _variance(second) / len(second))
+    if rise > 2 * noise and rise > 0:
+        return None
+    recent = math.fsum(second) / len(second)
+    return Alarm(
+        "reward_flat",
+        "reward_mean",
+        recent,
+        f"reward_mean has not risen measurably in the last {len(values)} steps and is {number_text(recent)}.",
+        "If the held-out score stands still too: raise optimizer.learning_rate, use easier prompts, or stop "
+        "here. If grad_norm is 0, nothing is being trained.",
+    )
+
+
+def _variance(values: Sequence[float]) -> float:
+    centre = math.fsum(values) / len(values)
+    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
