@@ -69,6 +69,7 @@ class Learner:
         self.microbatch_tokens: int | None = None if microbatch_tokens == "auto" else int(microbatch_tokens)
         self.max_consecutive_skips = max_consecutive_skips
         self.skipped_steps = 0
+        self.last_update = Metrics()
         self._consecutive_skips = 0
         self._check_replicas()
 
@@ -89,21 +90,23 @@ class Learner:
 
         The loss is the sum over all ranks divided by the units of all ranks. `check` sees the numbers before
         the step and may raise. If anything fails on one rank, no rank steps and all raise.
+        `last_update` has the same numbers with their weights, to be added up over several updates.
         """
         started_at = time.perf_counter()
         self.optimizer.drop_gradients()  # of an update that an exception ended
         try:
             own_units = agreed(self.collectives, lambda: float(objective.num_units(batch)))
             units = self.collectives.sum(own_units)
-            found = agreed(self.collectives, lambda: self._backward(batch, objective, units))
-            metrics = self._merged(found)
+            metrics = self._merged(agreed(self.collectives, lambda: self._backward(batch, objective, units)))
             means = metrics.means()
             if check is not None:
                 check(means)
-            outcome = self._step(means["microbatches"] > 0 and units > 0)
+            self.last_update = metrics.sum("units", units) + self._step(
+                means["microbatches"] > 0 and units > 0
+            )
         finally:
             self.optimizer.drop_gradients()
-        return means | outcome | {"units": units, "update_seconds": time.perf_counter() - started_at}
+        return self.last_update.means() | {"update_seconds": time.perf_counter() - started_at}
 
     def logprobs(
         self, tokens: TokenBatch, temperature: float, *, minibatches: Sequence[Sequence[int]] | None = None
@@ -114,26 +117,50 @@ class Learner:
         the same neighbours and padding there, and on the first mini-batch the ratio is exactly 1. None means
         that all rows go into one update.
         """
+        model: Any = self.language_model
+        return self.per_token(tokens, lambda part: model.logprobs(part, temperature), minibatches=minibatches)
+
+    @torch.no_grad()
+    def per_token(
+        self,
+        tokens: TokenBatch,
+        compute: Callable[..., Tensor],
+        *extras: Tensor,
+        minibatches: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
+        """`compute(part, *extras_of_part)` of every micro-batch, put together as `[rows, time, ...]`.
+
+        The micro-batches are those of `logprobs` and `update`, on the learner's device; `extras` are
+        `[rows, time, ...]` tensors and are cut alike. Use it for whatever is compared with the policy, such
+        as a reference: the same neighbours and padding, so equal weights give equal bits. The result is 0 for
+        rows without a counted token, and lies where `tokens` lies.
+        """
         parts: Sequence[Sequence[int]] = [range(len(tokens))] if minibatches is None else minibatches
 
-        def compute(budget: int) -> Tensor:
-            exact = self.optimizer.trained[0].master.dtype  # float32, or float64 in tests
-            logprobs = torch.zeros(tokens.response_mask.shape, dtype=exact, device=tokens.token_ids.device)
+        def run(budget: int) -> Tensor:
+            result: Tensor | None = None
             for rows in parts:
                 # The very calls of `update`: the mini-batch first, then micro-batches of it.
                 minibatch = tokens.select(rows)
-                plan = self._plan(minibatch.lengths, minibatch.response_mask.any(dim=-1), budget)
-                for microrows in plan:
-                    microbatch = minibatch.select(microrows)
-                    found = self._score(microbatch, temperature).to(logprobs.device, logprobs.dtype)
-                    index = torch.tensor([rows[row] for row in microrows], device=logprobs.device)
-                    logprobs[index, : found.shape[1]] = found
-            return logprobs
+                for microrows in self._plan(minibatch.lengths, _has_counted(minibatch), budget):
+                    part = minibatch.select(microrows)
+                    index = torch.tensor([rows[row] for row in microrows], device=tokens.token_ids.device)
+                    time = part.max_response_length
+                    cut = [extra[index, :time].to(self.device) for extra in extras]
+                    found = compute(part.to(self.device), *cut).to(tokens.token_ids.device)
+                    if result is None:
+                        shape = (len(tokens), tokens.max_response_length, *found.shape[2:])
+                        result = found.new_zeros(shape)
+                    result[index, :time] = found
+            return result if result is not None else torch.zeros(tokens.response_mask.shape)
 
+        model: Any = self.language_model
         self._find_budget(
-            tokens, tokens.response_mask.any(dim=-1), lambda probe: self._statistics_sum(probe, temperature)
+            tokens,
+            _has_counted(tokens),
+            lambda probe: model.token_statistics(probe, temperature=1.0, entropy=True).logprobs.sum(),
         )
-        return self._within_memory(compute)
+        return self._within_memory(run)
 
     def masters(self) -> dict[str, Tensor]:
         """Float32 masters of half-precision parameters, for `LanguageModel.save`; none in a float32 model."""
@@ -204,7 +231,7 @@ class Learner:
         gathered = self.collectives.gather(metrics.to_json())
         return Metrics.from_json(entry for entries in gathered for entry in entries)
 
-    def _step(self, has_gradient: bool) -> dict[str, float]:
+    def _step(self, has_gradient: bool) -> Metrics:
         """Clips and steps, or skips; every rank decides the same."""
         reason, norm = "there was nothing to train on", 0.0
         if has_gradient:
@@ -212,23 +239,15 @@ class Learner:
             norm = self.optimizer.gradient_norm()
             reason = f"the gradient norm was {norm}"
         # Asked even where the answer is known: ranks must not decide on their own.
-        if self.collectives.any(not has_gradient or not math.isfinite(norm)):
+        is_skipped = self.collectives.any(not has_gradient or not math.isfinite(norm))
+        if is_skipped:
             self._count_skip(reason)
             rate = self.optimizer.settings.schedule.at(self.steps_taken)
-            return {
-                "grad_norm": norm,
-                "learning_rate": rate,
-                "skipped": 1.0,
-                "skipped_steps": float(self.skipped_steps),
-            }
-        rate = self.optimizer.step(norm)
-        self._consecutive_skips = 0
-        return {
-            "grad_norm": norm,
-            "learning_rate": rate,
-            "skipped": 0.0,
-            "skipped_steps": float(self.skipped_steps),
-        }
+        else:
+            rate = self.optimizer.step(norm)
+            self._consecutive_skips = 0
+        outcome = Metrics().mean("grad_norm", total=norm, count=1).mean("learning_rate", total=rate, count=1)
+        return outcome.sum("skipped", float(is_skipped)).maximum("skipped_steps", float(self.skipped_steps))
 
     def _count_skip(self, reason: str) -> None:
         self.skipped_steps += 1
@@ -242,13 +261,6 @@ class Learner:
 
     def _plan(self, lengths: Tensor, counted: Tensor, budget: int) -> list[list[int]]:
         return plan_microbatches(lengths.tolist(), counted.tolist(), budget=budget)
-
-    def _score(self, tokens: TokenBatch, temperature: float) -> Tensor:
-        return self.language_model.logprobs(tokens.to(self.device), temperature)  # type: ignore[attr-defined]
-
-    def _statistics_sum(self, tokens: TokenBatch, temperature: float) -> Tensor:
-        found = self.language_model.token_statistics(tokens, temperature=temperature, entropy=True)  # type: ignore[attr-defined]
-        return found.logprobs.sum()
 
     def _find_budget(self, batch: Any, counted: Tensor, forward: Callable[[Any], Tensor]) -> None:
         """Measures the micro-batch budget on the longest row, once."""
@@ -279,3 +291,7 @@ class Learner:
             self.optimizer.drop_gradients()
             free_cached_memory(self.device)
             self.microbatch_tokens = max(1, budget // 2)
+
+
+def _has_counted(tokens: TokenBatch) -> Tensor:
+    return tokens.response_mask.any(dim=-1)

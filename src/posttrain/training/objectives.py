@@ -273,4 +273,4 @@ class PolicyGradient:
             mean("entropy", entropy.detach())
         if self.kl_coef == 0 and microbatch.reference_logprobs is not None:
             mean("reference_kl", k3(policy_logprobs, keep_counted(microbatch.reference_logprobs, mask)))
-        metrics.sum("num_response_tokens", tokens)
+        metrics.sum("tokens", tokens)
