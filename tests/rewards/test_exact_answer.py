@@ -90,7 +90,9 @@ def test_numbers_may_be_numbers() -> None:
     assert exact_answer("0.5", {"answer": 0.5}) == 1.0
 
 
-@pytest.mark.parametrize("text", ["\x007\x00", "7\ud800", "\ufeff7", "\u202e7", "{", "\\", "\\frac{}{}", "$", "<answer>"])
+@pytest.mark.parametrize(
+    "text", ["\x007\x00", "7\ud800", "\ufeff7", "\u202e7", "{", "\\", "\\frac{}{}", "$", "<answer>"]
+)
 def test_odd_text_never_raises(text: str) -> None:
     for mode in ("final", "whole"):
         assert exact_answer(text, {"answer": "7"}, mode=mode) in (0.0, 1.0)  # type: ignore[arg-type]

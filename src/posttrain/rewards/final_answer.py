@@ -20,9 +20,7 @@ MAX_DIFFERENT_ANSWERS = 3
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 # What follows a mark is read ahead and bounded, so that a line of many marks costs linear time.
 _HASHES = re.compile(r"####[ \t]*(?=[-+$€£¥₹\d.−–])(?=([^\n]{0,301}))")
-_PHRASE = re.compile(
-    r"\banswer\b[^\n.:=?]{0,60}?(?:\bis\b|:|=)[:\s*]{0,20}(?=([^\n]{0,301}))", re.IGNORECASE
-)
+_PHRASE = re.compile(r"\banswer\b[^\n.:=?]{0,60}?(?:\bis\b|:|=)[:\s*]{0,20}(?=([^\n]{0,301}))", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 _BARE = re.compile(r"[-+−–$€£\s]*[0-9][0-9,./]*\s*%?")
 _SECOND_THOUGHTS = re.compile(r"\b(?:wait|actually|correction|sorry|instead|hmm|oops|no,)", re.IGNORECASE)

@@ -33,7 +33,10 @@ _LATEX = [
     (re.compile(r"\\[, ]|\u202f"), " "),
     (re.compile(r"\\([%$])"), r"\1"),
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree"), " degrees "),
-    (re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mathit|operatorname|mbox|rm)\s*\{([^{}]*)\}"), r" \1 "),
+    (
+        re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mathit|operatorname|mbox|rm)\s*\{([^{}]*)\}"),
+        r" \1 ",
+    ),
     (re.compile(r"\\[dtc]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}"), r" \1/\2 "),
     (re.compile(r"\\[dtc]?frac\s*([0-9])\s*([0-9])"), r" \1/\2 "),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), "*"),
@@ -97,8 +100,17 @@ _UNITS: dict[str, str] = {
     )
     for alias in names.split()
 }
-_MAGNITUDES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_HEDGES = re.compile(r"\b(?:or|not|nor|neither|either|between|unless|except|maybe|cannot)\b|n['’]t\b", re.IGNORECASE)
+_MAGNITUDES = {
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
+_HEDGES = re.compile(
+    r"\b(?:or|not|nor|neither|either|between|unless|except|maybe|cannot)\b|n['’]t\b", re.IGNORECASE
+)
 _WORD = re.compile(r"[A-Za-z€£¥₹%$][A-Za-z/]*")
 _FOREIGN = re.compile(r"[0-9\\^_*{}|<>=√π∞~+]")
 

@@ -28,7 +28,9 @@ _FORMAT = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<answer>(?P<answer>.*?
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
-def exact_answer(completion: str, columns: Columns, *, column: str = "answer", mode: Where = "final") -> float:
+def exact_answer(
+    completion: str, columns: Columns, *, column: str = "answer", mode: Where = "final"
+) -> float:
     """1.0 when the completion's one final answer is the expected one, else 0.0.
 
     `mode="final"`: the answer is marked (\\boxed{}, <answer>, ####, "the answer is") or stands in the last line.
@@ -47,7 +49,9 @@ def exact_answer(completion: str, columns: Columns, *, column: str = "answer", m
     text = found.text
     if "=" in text and "=" not in expected:
         text = text.rsplit("=", 1)[1]
-    return float(same_answer(text, expected, words=found.marked_by != "tag" or len(text) <= MAX_SEGMENT_CHARS))
+    return float(
+        same_answer(text, expected, words=found.marked_by != "tag" or len(text) <= MAX_SEGMENT_CHARS)
+    )
 
 
 def same_answer(candidate: str, expected: str, *, words: bool = False) -> bool:
@@ -104,7 +108,12 @@ def regular_expression(
 
 
 def contains(
-    completion: str, columns: Columns, *, text: str | None = None, column: str = "answer", ignore_case: bool = True
+    completion: str,
+    columns: Columns,
+    *,
+    text: str | None = None,
+    column: str = "answer",
+    ignore_case: bool = True,
 ) -> float:
     """1.0 when the text (or the column's value) stands in the completion as whole words, else 0.0.
 
@@ -112,7 +121,9 @@ def contains(
     """
     wanted = text if text is not None else _expected(columns, column)
     if not wanted.strip():
-        raise DataError("`contains` got an empty text, which every completion contains; give it a text to look for")
+        raise DataError(
+            "`contains` got an empty text, which every completion contains; give it a text to look for"
+        )
     if ignore_case:
         wanted, completion = wanted.casefold(), completion.casefold()
     return float(re.search(rf"(?<!\w){re.escape(wanted.strip())}(?!\w)", completion) is not None)
@@ -153,7 +164,9 @@ def sorting(completion: str, columns: Columns) -> float:
     parts = re.split(r"\s*[,;<>]\s*|\s+", text) if len(text) <= MAX_ANSWER_CHARS else []
     if not all(re.fullmatch(r"[-+]?[0-9]{1,20}", part) for part in parts):
         return 0.0
-    return float([int(part) for part in parts] == sorted(numbers, reverse=bool(columns.get("descending", False))))
+    return float(
+        [int(part) for part in parts] == sorted(numbers, reverse=bool(columns.get("descending", False)))
+    )
 
 
 @lru_cache(maxsize=64)
