@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -7,7 +8,14 @@ import pytest
 from rich.console import Console
 
 from posttrain.errors import DataError, RewardError
-from posttrain.evaluation import compare, comparison_lines, comparison_table, evaluate, samples_table
+from posttrain.evaluation import (
+    Evaluation,
+    compare,
+    comparison_lines,
+    comparison_table,
+    evaluate,
+    samples_table,
+)
 from posttrain.evaluation.evaluate import evaluation_sampling
 from posttrain.evaluation.printable import printable, prompt_text, shortened
 from posttrain.types import Prompt, Rollout, Sampling, Score
@@ -93,6 +101,17 @@ def test_the_dictionary_is_json_and_has_the_samples():
     assert "samples" not in run().to_dict(with_samples=False)
 
 
+def test_an_evaluation_comes_back_from_json():
+    for result in (run(), run({"a": ["7", "?", "8", "7"]}, max_unscored_share=0.5)):
+        row = json.loads(json.dumps({"step": 3, **result.to_dict()}))
+        assert Evaluation.from_dict(row) == result
+        del row["samples"]
+        assert Evaluation.from_dict(row) == dataclasses.replace(result, samples=())
+    # keys of a row are sorted as text when logged, and k is a number
+    row["pass_at"] = {"1": 0.1, "16": 0.5, "2": 0.2}
+    assert list(Evaluation.from_dict(row).pass_at) == [1, 2, 16]
+
+
 def test_evaluation_draws_its_own_random_numbers_and_the_same_ones_each_time():
     engine = ScriptedEngine(SCRIPT)
     for step in (0, 31):
@@ -134,7 +153,7 @@ def test_scores_that_are_not_finite_count_as_unscored(bad):
     result = run(reward=reward)
     assert result.accuracy == 1.0
     assert result.unscored_share == pytest.approx(1 / 12)
-    assert str(bad) in result.samples[0].score.failure
+    assert str(bad) in result.samples[0].failure
 
 
 def test_zero_is_a_score():

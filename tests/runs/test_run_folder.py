@@ -95,7 +95,7 @@ def test_sessions_say_what_ran_and_hold_no_environment(tmp_path, monkeypatch):
     text = folder.description.read_text()
     first, second = folder.read_sessions()
     assert first["versions"]["torch"]
-    assert first["machine"]["num_threads"] == 2
+    assert first["num_threads"] == 2
     assert first["seeds"] == {"seed": 3}
     assert first["command_line"] == ["posttrain", "grpo", "--hub.token", "[hidden]", "--seed=3"]
     assert second["resumed_from_step"] == 5

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from posttrain.evaluation.evaluate import sample_row
+from posttrain.evaluation.sample import Sample
 from posttrain.runs.run_folder import RunFolder
 from posttrain.runs.run_log import RunLog, read_rows
 from posttrain.runs.samples import append_samples, before_after, choose_samples, write_samples_page
@@ -47,7 +47,9 @@ def write(folder, steps, *, evaluations=()):
             append_samples(log.samples, step, samples, keep=8)
             log.write_step(step, {}, {})
         for step, samples in evaluations:
-            log.write_evaluation(step, {"accuracy": 0.5, "samples": [sample_row(s) for s in samples]})
+            log.write_evaluation(
+                step, {"accuracy": 0.5, "samples": [Sample.of(s).to_dict() for s in samples]}
+            )
 
 
 def page_data(folder, **options):
@@ -155,6 +157,18 @@ def test_before_and_after_are_paired_by_prompt_and_sample(folder):
     ]
     assert before_after([]) is None
     assert before_after([{"step": 0, "accuracy": 1.0}, {"step": 1, "accuracy": 1.0}]) is None
+
+
+def test_numbers_that_are_not_finite_do_not_break_the_page(folder):
+    nan = float("nan")
+    rollout = scored().rollout
+    write(folder, {1: [ScoredRollout(rollout, Score(nan, {"a": float("inf"), "b": None, "c": 0.5}))]})
+    _, data = page_data(folder)
+    assert (data["samples"][0]["score"], data["samples"][0]["parts"]) == (
+        None,
+        {"a": None, "b": None, "c": 0.5},
+    )
+    assert read_rows(folder.samples)[0]["parts"]["a"] == float("inf")
 
 
 def test_very_long_text_is_cut_on_the_page_and_whole_in_the_log(folder):

@@ -6,6 +6,7 @@ Flow: engine + prompts + reward -> `evaluate` -> `Evaluation` -> `compare` with 
 from posttrain.evaluation.evaluate import Evaluation, PromptResult, evaluate, evaluation_sampling
 from posttrain.evaluation.intervals import pass_at_k
 from posttrain.evaluation.printable import printable
+from posttrain.evaluation.sample import Sample
 from posttrain.evaluation.table import (
     Comparison,
     compare,
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "PromptResult",
+    "Sample",
     "compare",
     "comparison_lines",
     "comparison_table",

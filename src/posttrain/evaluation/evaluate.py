@@ -10,9 +10,9 @@ import dataclasses
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from posttrain.errors import DataError, RewardError
 from posttrain.evaluation.intervals import (
@@ -23,8 +23,9 @@ from posttrain.evaluation.intervals import (
     powers_of_two_up_to,
     standard_error,
 )
-from posttrain.evaluation.printable import printable, prompt_text, shortened
-from posttrain.types import Prompt, Rollout, Sampling, Score, ScoredRollout
+from posttrain.evaluation.printable import printable, shortened
+from posttrain.evaluation.sample import Sample
+from posttrain.types import Prompt, Sampling, Score, ScoredRollout
 
 if TYPE_CHECKING:
     from posttrain.rewards.reward import Reward
@@ -42,6 +43,20 @@ class PromptResult:
     scores: tuple[float | None, ...]
     lengths: tuple[int, ...]
     num_cut: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "prompt_id": self.prompt_id,
+            "scores": list(self.scores),
+            "lengths": list(self.lengths),
+            "num_cut": self.num_cut,
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """The result of a `to_dict`."""
+        return cls(row["prompt_id"], tuple(row["scores"]), tuple(row["lengths"]), row["num_cut"])
 
     @property
     def scored(self) -> tuple[float, ...]:
@@ -83,7 +98,7 @@ class Evaluation:
     cut_share: float
     unscored_share: float
     prompts: tuple[PromptResult, ...]
-    samples: tuple[ScoredRollout, ...]
+    samples: tuple[Sample, ...]
 
     def to_dict(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Plain JSON values: the metrics, `prompts` row by row, and `samples` with their text."""
@@ -104,18 +119,22 @@ class Evaluation:
         row["accuracy_interval"] = None if self.accuracy_interval is None else list(self.accuracy_interval)
         row["correct_interval"] = list(self.correct_interval)
         row["pass_at"] = {str(k): value for k, value in self.pass_at.items()}
-        row["prompts"] = [
-            {
-                "prompt_id": prompt.prompt_id,
-                "scores": list(prompt.scores),
-                "lengths": list(prompt.lengths),
-                "num_cut": prompt.num_cut,
-            }
-            for prompt in self.prompts
-        ]
+        row["prompts"] = [prompt.to_dict() for prompt in self.prompts]
         if with_samples:
-            row["samples"] = [sample_row(sample) for sample in self.samples]
+            row["samples"] = [sample.to_dict() for sample in self.samples]
         return row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """The evaluation of a `to_dict`, also after JSON; without samples when the row has none."""
+        values: dict[str, Any] = {part.name: row.get(part.name) for part in dataclasses.fields(cls)}
+        interval = row["accuracy_interval"]
+        values["accuracy_interval"] = None if interval is None else (interval[0], interval[1])
+        values["correct_interval"] = (row["correct_interval"][0], row["correct_interval"][1])
+        values["pass_at"] = dict(sorted((int(k), v) for k, v in row["pass_at"].items()))
+        values["prompts"] = tuple(PromptResult.from_dict(prompt) for prompt in row["prompts"])
+        values["samples"] = tuple(Sample.from_dict(sample) for sample in row.get("samples", ()))
+        return cls(**values)
 
     def summary(self) -> str:
         """One line for people."""
@@ -127,23 +146,6 @@ class Evaluation:
             f"cut {self.cut_share:.1%}, unscored {self.unscored_share:.1%} "
             f"({self.num_prompts} prompts x {self.samples_per_prompt})"
         )
-
-
-def sample_row(sample: ScoredRollout) -> dict[str, Any]:
-    """A scored rollout as plain JSON values, for logs and pages: texts, score and its parts, length."""
-    rollout, score = sample.rollout, sample.score
-    return {
-        "prompt_id": rollout.prompt.prompt_id,
-        "epoch": rollout.prompt.epoch,
-        "sample_index": rollout.sample_index,
-        "prompt": prompt_text(rollout.prompt),
-        "response": rollout.text,
-        "score": score.value,
-        "parts": dict(score.parts),
-        "failure": score.failure,
-        "finish_reason": rollout.finish_reason,
-        "length": len(rollout.response_ids),
-    }
 
 
 def evaluation_sampling(sampling: Sampling) -> Sampling:
@@ -182,7 +184,8 @@ def evaluate(
             "It must return one score per response, in order."
         )
     samples = tuple(
-        ScoredRollout(rollout, _checked(score)) for rollout, score in zip(rollouts, scores, strict=True)
+        Sample.of(ScoredRollout(rollout, _checked(score)))
+        for rollout, score in zip(rollouts, scores, strict=True)
     )
     _check_unscored(samples, max_unscored_share)
     return _metrics(samples, samples_per_prompt)
@@ -210,8 +213,8 @@ def _checked(score: Score) -> Score:
     return dataclasses.replace(score, value=None, failure=score.failure or f"the score was {score.value}")
 
 
-def _check_unscored(samples: Sequence[ScoredRollout], max_unscored_share: float) -> None:
-    failures = [sample for sample in samples if sample.score.value is None]
+def _check_unscored(samples: Sequence[Sample], max_unscored_share: float) -> None:
+    failures = [sample for sample in samples if sample.score is None]
     share = len(failures) / len(samples)
     if not failures or (share <= max_unscored_share and len(failures) < len(samples)):
         return
@@ -219,13 +222,13 @@ def _check_unscored(samples: Sequence[ScoredRollout], max_unscored_share: float)
     raise RewardError(
         f"{len(failures)} of {len(samples)} evaluation responses could not be scored ({share:.0%}, and at "
         f"most {max_unscored_share:.0%} may be), so the accuracy would mean little. "
-        f"The first, on prompt {printable(first.rollout.prompt.prompt_id)!r}: "
-        f"{printable(shortened(first.score.failure or 'no reason given', 600), keep_newlines=True)}\n"
+        f"The first, on prompt {printable(first.prompt_id)!r}: "
+        f"{printable(shortened(first.failure or 'no reason given', 600), keep_newlines=True)}\n"
         "Mend the reward, or raise max_unscored_share."
     )
 
 
-def _metrics(samples: tuple[ScoredRollout, ...], samples_per_prompt: int) -> Evaluation:
+def _metrics(samples: tuple[Sample, ...], samples_per_prompt: int) -> Evaluation:
     prompts = tuple(
         _prompt_result(samples[start : start + samples_per_prompt])
         for start in range(0, len(samples), samples_per_prompt)
@@ -234,7 +237,7 @@ def _metrics(samples: tuple[ScoredRollout, ...], samples_per_prompt: int) -> Eva
     correct = [prompt.num_correct / len(prompt.scored) for prompt in prompts if prompt.scored]
     num_scored = sum(len(prompt.scored) for prompt in prompts)
     accuracy, error = mean(means), standard_error(means)
-    lengths = [len(sample.rollout.response_ids) for sample in samples]
+    lengths = [sample.length for sample in samples]
     return Evaluation(
         num_prompts=len(prompts),
         samples_per_prompt=samples_per_prompt,
@@ -253,13 +256,12 @@ def _metrics(samples: tuple[ScoredRollout, ...], samples_per_prompt: int) -> Eva
     )
 
 
-def _prompt_result(samples: Sequence[ScoredRollout]) -> PromptResult:
-    rollouts: list[Rollout] = [sample.rollout for sample in samples]
+def _prompt_result(samples: Sequence[Sample]) -> PromptResult:
     return PromptResult(
-        prompt_id=rollouts[0].prompt.prompt_id,
-        scores=tuple(None if s.score.value is None else float(s.score.value) for s in samples),
-        lengths=tuple(len(rollout.response_ids) for rollout in rollouts),
-        num_cut=sum(not rollout.is_complete for rollout in rollouts),
+        prompt_id=samples[0].prompt_id,
+        scores=tuple(sample.score for sample in samples),
+        lengths=tuple(sample.length for sample in samples),
+        num_cut=sum(sample.is_cut for sample in samples),
     )
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from posttrain.errors import DataError
 from posttrain.evaluation.evaluate import Evaluation, PromptResult
 from posttrain.evaluation.intervals import mean, paired_bootstrap_interval, standard_error
-from posttrain.evaluation.printable import printable, prompt_text, shortened
-from posttrain.types import ScoredRollout
+from posttrain.evaluation.printable import printable, shortened
+from posttrain.evaluation.sample import Sample
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +86,7 @@ def _paired(before: Evaluation, after: Evaluation) -> list[tuple[PromptResult, P
 
 
 def samples_table(
-    samples: Sequence[ScoredRollout], *, title: str = "Samples", max_rows: int = 12, max_characters: int = 200
+    samples: Sequence[Sample], *, title: str = "Samples", max_rows: int = 12, max_characters: int = 200
 ) -> Table:
     """A rich table: prompt, response, score, length; at most `max_rows`, spread evenly, and it says so."""
     from rich.table import Table
@@ -101,8 +101,8 @@ def samples_table(
     table.add_column("tokens", justify="right")
     for sample in shown:
         table.add_row(
-            Text(_cell(prompt_text(sample.rollout.prompt), max_characters)),
-            Text(_cell(sample.rollout.text, max_characters)),
+            Text(_cell(sample.prompt, max_characters)),
+            Text(_cell(sample.response, max_characters)),
             score_text(sample),
             _length_text(sample),
         )
@@ -126,9 +126,9 @@ def comparison_table(
     table.add_column("score", justify="right")
     for a, b in rows[:max_rows]:
         table.add_row(
-            Text(_cell(prompt_text(a.rollout.prompt), max_characters)),
-            Text(_cell(a.rollout.text, max_characters)),
-            Text(_cell(b.rollout.text, max_characters)),
+            Text(_cell(a.prompt, max_characters)),
+            Text(_cell(a.response, max_characters)),
+            Text(_cell(b.response, max_characters)),
             f"{score_text(a)} -> {score_text(b)}",
         )
     return table
@@ -145,35 +145,34 @@ def comparison_lines(
     ]
     for a, b in _changed_first(before, after)[:max_rows]:
         lines += [
-            f"prompt: {_cell(prompt_text(a.rollout.prompt), max_characters)}",
-            f"  before [{score_text(a)}]: {_cell(a.rollout.text, max_characters)}",
-            f"  after  [{score_text(b)}]: {_cell(b.rollout.text, max_characters)}",
+            f"prompt: {_cell(a.prompt, max_characters)}",
+            f"  before [{score_text(a)}]: {_cell(a.response, max_characters)}",
+            f"  after  [{score_text(b)}]: {_cell(b.response, max_characters)}",
         ]
     return lines
 
 
-def spread(samples: Sequence[ScoredRollout], count: int) -> list[ScoredRollout]:
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     """At most `count` of the samples, evenly spread, in order; always the same ones."""
     if len(samples) <= count:
         return list(samples)
     return [samples[index * len(samples) // count] for index in range(max(0, count))]
 
 
-def score_text(sample: ScoredRollout) -> str:
+def score_text(sample: Sample) -> str:
     """The score with three digits, or "unscored"."""
-    return "unscored" if sample.score.value is None else f"{sample.score.value:.3g}"
+    return "unscored" if sample.score is None else f"{sample.score:.3g}"
 
 
-def _length_text(sample: ScoredRollout) -> str:
-    length = str(len(sample.rollout.response_ids))
-    return length if sample.rollout.is_complete else f"{length} (cut)"
+def _length_text(sample: Sample) -> str:
+    return f"{sample.length} (cut)" if sample.is_cut else str(sample.length)
 
 
 def _cell(text: str, max_characters: int) -> str:
     return printable(shortened(text, max_characters))
 
 
-def _changed_first(before: Evaluation, after: Evaluation) -> list[tuple[ScoredRollout, ScoredRollout]]:
+def _changed_first(before: Evaluation, after: Evaluation) -> list[tuple[Sample, Sample]]:
     """The first samples of each prompt, before and after; the largest change of the score first.
 
     One sample of a prompt, so that the rows show different prompts.
@@ -183,4 +182,4 @@ def _changed_first(before: Evaluation, after: Evaluation) -> list[tuple[ScoredRo
         (before.samples[i * before.samples_per_prompt], after.samples[i * after.samples_per_prompt])
         for i in range(len(before.prompts))
     ]
-    return sorted(pairs, key=lambda pair: -abs((pair[1].score.value or 0.0) - (pair[0].score.value or 0.0)))
+    return sorted(pairs, key=lambda pair: -abs((pair[1].score or 0.0) - (pair[0].score or 0.0)))

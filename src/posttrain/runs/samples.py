@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from posttrain.evaluation.evaluate import sample_row
+from posttrain.evaluation.sample import Sample
 from posttrain.runs.durable_file import replace_file
 from posttrain.runs.json_row import Row
 from posttrain.runs.run_folder import RunFolder
@@ -63,7 +63,7 @@ def append_samples(
     The first row of the step says how many there were.
     """
     chosen = choose_samples(scored, keep)
-    rows: list[dict[str, Any]] = [sample_row(sample) for sample in chosen]
+    rows: list[dict[str, Any]] = [Sample.of(sample).to_dict() for sample in chosen]
     if rows:
         rows[0]["num_in_step"] = len(scored)
     file.append(step, *rows)

@@ -90,15 +90,24 @@
     return [fold];
   }
 
-  function trainingCard(row) {
-    const card = make("article");
-    card.append(
-      facts(row, ["step " + row.step, row.id + " #" + row.index]),
-      said(row.prompt, "asked"),
-      said(row.response, ""),
-      ...failure(row),
-    );
-    return card;
+  // One card for the responses of a group that follow each other: the prompt once, then each response.
+  function trainingCards(rows) {
+    const cards = [];
+    let last = null;
+    for (const row of rows) {
+      if (!last || last.step !== row.step || last.prompt !== row.prompt || last.id !== row.id) {
+        const card = make("article");
+        const name = make("div", "facts");
+        fillText(name, "step " + row.step + ", " + row.id);
+        card.append(name, said(row.prompt, "asked"));
+        cards.push(card);
+      }
+      const answer = make("section");
+      answer.append(facts(row, ["#" + row.index]), said(row.response, ""), ...failure(row));
+      cards.at(-1).append(answer);
+      last = row;
+    }
+    return cards;
   }
 
   function heldOutCard(pair) {
@@ -136,8 +145,8 @@
   function show() {
     const rows = matching();
     const all = view === "heldOut" ? data.beforeAfter.rows.length : data.samples.length;
-    const card = view === "heldOut" ? heldOutCard : trainingCard;
-    byId("rows").replaceChildren(...rows.slice(0, shown).map(card));
+    const part = rows.slice(0, shown);
+    byId("rows").replaceChildren(...(view === "heldOut" ? part.map(heldOutCard) : trainingCards(part)));
     if (!rows.length) byId("rows").append(make("p", "empty", all ? "No sample fits these filters." : "No samples yet."));
     byId("count").textContent = rows.length.toLocaleString("en") + " of " + all.toLocaleString("en") + " samples";
     byId("more").hidden = rows.length <= shown;

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -75,12 +76,17 @@ def _page_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "index": row["sample_index"],
         "prompt": _short(row["prompt"]),
         "response": _short(row["response"]),
-        "score": row["score"],
-        "parts": row["parts"],
+        "score": _number(row["score"]),
+        "parts": {name: _number(value) for name, value in row["parts"].items()},
         "failure": None if row["failure"] is None else row["failure"][:_LONGEST_FAILURE],
         "finish": row["finish_reason"],
         "length": row["length"],
     }
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no NaN or infinity: on the page they stand as no number, in samples.jsonl as what they are."""
+    return value if value is None or math.isfinite(value) else None
 
 
 def _page_pairs(before_after: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,9 +33,9 @@ def session_facts(*, seeds: Mapping[str, int], device: str, num_threads: int) ->
             "system": platform.platform(),
             "cpu": cpu_name(),
             "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "num_threads": num_threads,
-            "device": device,
         },
+        "num_threads": num_threads,
+        "device": device,
     }
 
 
