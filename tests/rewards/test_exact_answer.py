@@ -80,7 +80,7 @@ def test_hostile_text_is_refused_fast(name: str, mode: str) -> None:
 
 
 def test_a_missing_column_names_the_nearest() -> None:
-    with pytest.raises(DataError, match="needs the column 'answer'.*did you mean 'anwser'"):
+    with pytest.raises(DataError, match=r"needs the column 'answer'.*did you mean 'anwser'"):
         exact_answer("7", {"anwser": "7"})
 
 
