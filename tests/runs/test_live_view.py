@@ -151,7 +151,8 @@ def test_odd_numbers_are_shown_and_never_raise():
     stream = stream_of("utf-8")
     with LiveView(0, "", Console(file=stream)) as view:
         view.step(1, {name: float("nan") for name in METRICS}, {"step_seconds": float("nan")})
-        view.step(2, {"reward_mean": None, "response_length_mean": "x", "cut_share": float("inf")}, {})
+        odd = {"reward_mean": None, "response_length_mean": "x", "cut_share": float("inf")}
+        view.step(2, odd, {"tokens_per_second": "fast", "step_seconds": None})
         view.phase("x", 5, 0)
     assert b"reward nan" in stream.buffer.getvalue()
 

@@ -69,7 +69,7 @@ def _pairs(progress: Progress, ascii_only: bool, width: int) -> list[Text]:
         ),
         _line(
             ("length", length_text(metrics)),
-            ("speed", "-" if speed is None else f"{speed:,.0f} tokens/s"),
+            ("speed", "-" if speed is None else f"{number_text(speed)} tokens/s"),
         ),
     ]
 

@@ -41,7 +41,6 @@ class Progress:
     step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_STEPS_FOR_TIME_LEFT))
     held_out: list[tuple[int, float, float | None]] = field(default_factory=list)
     phase: tuple[str, int, int] | None = None
-    note: str = ""
     elapsed_seconds: float = 0.0
 
     @property
@@ -141,7 +140,6 @@ class LiveView:
     def note(self, text: str) -> None:
         """A sentence for the user: it stays visible above the panel, or is a line of its own."""
         safe = printable(text, keep_newlines=True)
-        self.progress.note = safe.splitlines()[0] if safe.strip() else ""
         if self._live is None:
             self._print(safe)
             return
@@ -211,7 +209,7 @@ def step_line(progress: Progress) -> str:
     if metrics.get("response_length_mean") is not None:
         parts.append(f"length {length_text(metrics)}")
     if timings.get("tokens_per_second") is not None:
-        parts.append(f"{timings['tokens_per_second']:,.0f} tokens/s")
+        parts.append(f"{number_text(timings['tokens_per_second'])} tokens/s")
     if progress.held_out:
         parts.append(f"held-out {number_text(progress.held_out[-1][1])}")
     if progress.seconds_left is not None:
