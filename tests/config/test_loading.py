@@ -17,7 +17,7 @@ task_options = {digits = 2, flag = true}
 name = "exact_answer"
 options = {mode = "whole"}
 [[reward.terms]]
-name = "format"
+name = "format_reward"
 weight = 0.5
 """
 

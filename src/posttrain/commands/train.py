@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 
 from posttrain.config.grpo import GRPOConfig
 from posttrain.evaluation.table import compare, comparison_table
@@ -22,22 +23,21 @@ def print_result(result: GRPOResult, console: Console) -> None:
         )
         return
     before, after = result.before, result.after
-    console.print(comparison_table(before, after, max_rows=8))
-    console.print(f"change: {compare(before, after).summary()}")
+    if before is not None and after is not None:
+        console.print(comparison_table(before, after, max_rows=8))
+        console.print(f"change: {compare(before, after).summary()}")
     for sentence in result.alarms:
-        console.print(f"[yellow]look at:[/yellow] {sentence}")
+        console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
     rows = {
         "curve": result.run_folder / "curve.png",
         "samples": result.run_folder / "samples.html",
         "numbers": result.run_folder / "metrics.jsonl",
         "model": result.model_folder,
     }
-    for name, path in rows.items():
-        console.print(f"{name:8} {path}", highlight=False, soft_wrap=True)
-    console.print(
-        f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")',
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(f"held-out exact match before: {100 * before.correct_share:.1f} %", highlight=False)
-    console.print(f"held-out exact match after:  {100 * after.correct_share:.1f} %", highlight=False)
+    lines = [f"{name:8} {path}" for name, path in rows.items()]
+    lines.append(f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")')
+    if before is not None and after is not None:
+        lines.append(f"held-out exact match before: {100 * before.correct_share:.1f} %")
+        lines.append(f"held-out exact match after:  {100 * after.correct_share:.1f} %")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

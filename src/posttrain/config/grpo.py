@@ -9,27 +9,22 @@ from pydantic import Field, model_validator
 
 from posttrain.config.algorithm import AlgorithmSection
 from posttrain.config.sections import (
-    CheckpointSection,
     ComputeSection,
     DataSection,
     EvaluationSection,
     LoraSection,
     OptimizerSection,
+    RecipeConfig,
     RewardSection,
     SamplingSection,
-    Section,
 )
 
 
-class GRPOConfig(Section):
+class GRPOConfig(RecipeConfig):
     """Group relative policy optimisation: sample groups, score them, push towards the better half of each."""
 
-    model: str = "smollm2"
-    """smollm2 (the embedded SmolLM2-135M-Instruct), a Hub id, a local folder, or a GGUF file."""
     output: Path = Path("runs/grpo")
     """Folder of the run: configuration, metrics, samples, checkpoints, and the trained model."""
-    seed: int = Field(0, ge=0)
-    """Names every random number of the run."""
     steps: int = Field(100, ge=1)
     """Rounds of generate, score, update."""
     prompts_per_step: int = Field(16, ge=1)
@@ -48,7 +43,6 @@ class GRPOConfig(Section):
     lora: LoraSection | None = None
     compute: ComputeSection = ComputeSection()
     evaluation: EvaluationSection = EvaluationSection()
-    checkpoint: CheckpointSection = CheckpointSection()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

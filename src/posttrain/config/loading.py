@@ -19,24 +19,32 @@ Config = TypeVar("Config", bound=BaseModel)
 Key = tuple[str | int, ...]
 
 
-def load_config(kind: type[Config], path: Path | str | None, overrides: Sequence[str] = ()) -> Config:
-    """A validated configuration of this kind; overrides beat the file, the file beats the defaults.
+def load_config(
+    kind: type[Config], source: Path | str | Mapping[str, Any] | None, overrides: Sequence[str] = ()
+) -> Config:
+    """A validated configuration of this kind; overrides beat the source, the source beats the defaults.
 
+    `source` is a TOML file, or its contents as a mapping.
     `overrides` are command-line words: `--sampling.temperature 0.7`, `--optimizer.learning-rate=1e-5`.
     Raises ConfigError for a missing file, broken TOML, an unknown key or a value out of range.
     """
     text = ""
     values: dict[str, Any] = {}
+    path = Path(source) if isinstance(source, str | Path) else None
     if path is not None:
-        text, values = _read(Path(path))
-        _refuse_unknown_keys(kind, values, (), _Source(Path(path), text))
+        text, values = _read(path)
+    elif isinstance(source, Mapping):
+        values = dict(source)
+    toml = _Source(path, text)
+    _refuse_unknown_keys(kind, values, (), toml)
+    overridden = set()
     for key, value in _parse_overrides(kind, overrides):
         _put(values, key, value)
-    overridden = {key for key, _ in _parse_overrides(kind, overrides)}
+        overridden.add(key)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, _Source(Path(path) if path else None, text), overridden)) from None
+        raise ConfigError(_explain(error, toml, overridden)) from None
 
 
 class _Source:

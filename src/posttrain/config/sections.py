@@ -44,9 +44,13 @@ class DataSection(Section):
     task_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, for example digits = 2."""
     system_prompt: str | None = None
-    """Put before every prompt as a system message (chat models) or a first paragraph (base models)."""
+    """Put before every prompt as a system message, for models with a chat template."""
+    text_format: str | None = None
+    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
+    use_chat_template: bool | None = None
+    """Whether to render prompts with the model's chat template; by default where it has one."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Longer prompts are dropped and counted."""
+    """Longer prompts are left out and counted."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -82,11 +86,12 @@ class RewardTermSection(Section):
     """One term of the reward: a verifier by name, or a function from a file."""
 
     name: str | None = None
-    """A built-in verifier: exact_answer, format, length, regular_expression, ..."""
+    """A built-in verifier: exact_answer, format_reward, length_reward, regular_expression, contains, ..."""
     function: str | None = None
     """A function of yours, "file.py:function": TRL-style f(prompts, completions, **columns)."""
-    style: Literal["trl", "verl"] = "trl"
-    """Calling convention of `function`; "verl" is compute_score(data_source, solution_str, ground_truth)."""
+    style: Literal["trl", "verl", "verifier"] = "trl"
+    """Calling convention of `function`: trl is f(prompts, completions, **columns), verl is
+    compute_score(data_source, solution_str, ground_truth), verifier is f(completion, columns)."""
     weight: float = 1.0
     """The reward is the weighted sum of the terms."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -109,12 +114,12 @@ class RewardSection(Section):
     """Empty: the task's own verifier."""
     max_unscored_share: float = Field(0.1, ge=0, le=1)
     """The run stops with the first error when more than this share of a step could not be scored."""
-    timeout_seconds: float = Field(10.0, gt=0)
-    """A call of a user's function that takes longer is killed."""
-    memory_limit_mb: int = Field(2048, ge=64)
-    """Memory of one worker process that runs a user's function."""
-    workers: int = Field(2, ge=1)
-    """Processes that run users' functions."""
+    time_limit_seconds: float = Field(30.0, gt=0)
+    """A call of a function of yours that takes longer is killed."""
+    memory_limit_mb: int | None = Field(8192, ge=64)
+    """Address space of one worker process that runs a function of yours; "none" for no limit."""
+    num_workers: int = Field(1, ge=1)
+    """Processes that run functions of yours."""
 
 
 class LoraSection(Section):
@@ -187,3 +192,17 @@ class CheckpointSection(Section):
     """Steps between checkpoints; the last step is always saved."""
     keep: int = Field(2, ge=1)
     """Newest checkpoints that are kept."""
+
+
+class RecipeConfig(Section):
+    """What every training recipe's configuration has."""
+
+    model: str = "smollm2"
+    """smollm2 (the embedded SmolLM2-135M-Instruct), a Hub id, a local folder, or a GGUF file."""
+    output: Path
+    """Folder of the run: configuration, metrics, samples, checkpoints, and the trained model."""
+    seed: int = Field(0, ge=0)
+    """Names every random number of the run."""
+    steps: int = Field(100, ge=1)
+    """Steps of the recipe's loop."""
+    checkpoint: CheckpointSection = CheckpointSection()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +63,7 @@ def sample_groups(
         num_groups_sampled += len(prompts)
         scored += score(generate(prompts))
         groups = _with_rewards(scored, algorithm, max_new_tokens, num_groups_sampled)
-        if int(groups.group_ids[~groups.zero_variance].unique().numel()) >= prompts_per_step:
+        if len(set(groups.group_ids[~groups.zero_variance].tolist())) >= prompts_per_step:
             break
     if algorithm.zero_variance_groups == "resample":
         return _first_informative(groups, prompts_per_step)
@@ -146,11 +146,8 @@ def _after_overlong_rule(
 
 def _first_informative(groups: Groups, count: int) -> Groups:
     """The first `count` groups that differ within themselves; all groups when there are fewer of them."""
-    informative = groups.group_ids[~groups.zero_variance].unique()[:count]
-    if len(informative) == 0:
-        kept = torch.ones_like(groups.is_trained)
-    else:
-        kept = torch.isin(groups.group_ids, informative)
+    informative = torch.tensor(sorted(set(groups.group_ids[~groups.zero_variance].tolist()))[:count])
+    kept = torch.isin(groups.group_ids, informative) | (len(informative) == 0)
     rows = kept.nonzero()[:, 0]
     return Groups(
         scored=tuple(groups.scored[row] for row in rows.tolist()),
@@ -162,7 +159,7 @@ def _first_informative(groups: Groups, count: int) -> Groups:
     )
 
 
-def _part_means(scored: Sequence[ScoredRollout]) -> Mapping[str, float]:
+def _part_means(scored: Sequence[ScoredRollout]) -> dict[str, float]:
     """Mean of every named part over the rollouts where it has a value, as `reward/NAME`."""
     found: dict[str, list[float]] = {}
     for item in scored:

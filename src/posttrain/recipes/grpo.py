@@ -18,22 +18,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from posttrain.config.grpo import GRPOConfig
-from posttrain.data.prompt_stream import PromptStream
 from posttrain.distributed.collectives import SingleProcess
 from posttrain.evaluation.evaluate import Evaluation, evaluate
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.reference import FrozenReference
 from posttrain.recipes.groups import group_metrics, sample_groups
 from posttrain.recipes.policy_batch import PolicyBatchBuilder
+from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
+from posttrain.recipes.reward import RewardFunction, highest_score, open_reward
 from posttrain.recipes.session import MAY_CHANGE_ON_RESUME, Snapshot, TrainingSession, peak_memory_bytes
-from posttrain.recipes.setup import (
-    Prompts,
-    load_policy,
-    open_prompts,
-    open_reward,
-    restore_rng,
-    sampling_of,
-)
+from posttrain.recipes.setup import load_policy, optimizer_settings, sampling_of
 from posttrain.rewards.scoring import score
 from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.training.invariants import (
@@ -47,8 +41,6 @@ from posttrain.training.learner import Learner
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_minibatches
 from posttrain.training.objectives import PolicyGradient
-from posttrain.training.optimizer import OptimizerSettings
-from posttrain.training.schedule import LearningRateSchedule
 from posttrain.types import Prompt, Rollout, Sampling, ScoredRollout
 
 Result = TypeVar("Result")
@@ -56,17 +48,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class GRPOResult:
-    """What a run came to; `model_folder` is None, and `after` too, when it was interrupted before its end."""
+    """What a run came to; `model_folder` is None when it was interrupted before its end.
+
+    The held-out scores are None where there is nothing held out, and `after` too after an interruption.
+    """
 
     run_folder: Path
     step: int
-    before: Evaluation
+    before: Evaluation | None
     after: Evaluation | None
     model_folder: Path | None
     alarms: tuple[str, ...]
 
 
-def grpo(config: GRPOConfig, *, reward: Callable[..., Sequence[float | None]] | None = None) -> GRPOResult:
+def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPOResult:
     """Trains `config.model`, or goes on with the run in `config.output`; returns both held-out scores.
 
     `reward` is a function of yours, `f(prompts, completions, **columns) -> list of numbers`, called in a worker
@@ -76,8 +71,13 @@ def grpo(config: GRPOConfig, *, reward: Callable[..., Sequence[float | None]] | 
     """
     prompts = open_prompts(config.data, config.seed)
     with (
-        open_reward(config.reward, prompts, reward) as judge,
-        TrainingSession(config, title=f"grpo {config.model}", may_change=_may_change(config)) as session,
+        open_reward(config.reward, prompts.verifier, reward) as judge,
+        TrainingSession(
+            config,
+            title=f"grpo {config.model}",
+            may_change=_may_change(config),
+            highest_score=highest_score(judge),
+        ) as session,
     ):
         run = _Run.start(config, prompts, judge, session)
         before = run.evaluate(0)
@@ -93,8 +93,7 @@ class _Run:
     config: GRPOConfig
     session: TrainingSession
     judge: Any
-    stream: PromptStream
-    held_out: Sequence[Prompt]
+    prompts: RenderedPrompts
     sampling: Sampling
     policy: LanguageModel
     engine: TorchEngine
@@ -105,24 +104,29 @@ class _Run:
     @classmethod
     def start(cls, config: GRPOConfig, prompts: Prompts, judge: Any, session: TrainingSession) -> _Run:
         """Loads the model, and takes over the checkpoint where there is one."""
-        algorithm, session_state = config.algorithm, session.restored
+        algorithm, checkpoint = config.algorithm, session.restored
         policy = load_policy(config.model, config.compute, config.lora)
         # Before the checkpoint is loaded: the reference is what training started from.
         reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
         learner = Learner(
             policy,
-            _optimizer_settings(config),
+            optimizer_settings(config.optimizer, config.optimizer_steps),
             collectives=SingleProcess(),
             microbatch_tokens=config.compute.microbatch_tokens,
         )
-        stream, held_out = prompts.encode(policy.tokenizer, session.view.note)
+        rendered = RenderedPrompts(
+            prompts,
+            policy.tokenizer,
+            seed=config.seed,
+            num_held_out=config.evaluation.num_prompts,
+            note=session.view.note,
+        )
         engine = TorchEngine(policy, shares_weights=True, max_rows=config.compute.rollout_rows)
         run = cls(
             config=config,
             session=session,
             judge=judge,
-            stream=stream,
-            held_out=held_out[: config.evaluation.num_prompts],
+            prompts=rendered,
             sampling=sampling_of(config.sampling, policy, config.seed),
             policy=policy,
             engine=engine,
@@ -144,10 +148,9 @@ class _Run:
                 reference_head=None if reference is None else reference.head,
             ),
         )
-        if session_state is not None:
-            learner.load_state_dict(session_state.tensors_under("learner"), session_state.state["learner"])
-            stream.load_state_dict(session_state.state["prompts"])
-            restore_rng(session_state)
+        if checkpoint is not None:
+            learner.load_state_dict(checkpoint.tensors, checkpoint.state["learner"])
+            rendered.stream.load_state_dict(checkpoint.state["prompts"])
         engine.load_weights(policy.named_weights(), policy_version=session.first_step - 1)
         session.record_start(str(policy.device))
         return run
@@ -159,12 +162,12 @@ class _Run:
             config.algorithm,
             prompts_per_step=config.prompts_per_step,
             max_new_tokens=config.sampling.max_new_tokens,
-            take=self.stream.take,
+            take=self.prompts.take,
             generate=clock.timed("generate_seconds", partial(self.generate, step)),
             score=clock.timed("score_seconds", self.score),
         )
         check_policy_versions(groups.rollouts, policy_version=step - 1)
-        metrics = {"step_epoch": float(self.stream.epoch), **group_metrics(groups)}
+        metrics = {"epoch": float(self.prompts.stream.epoch), **group_metrics(groups)}
         if bool(groups.is_trained.any()):
             metrics |= clock.timed("update_seconds", self.update)(step, groups)
         else:
@@ -205,9 +208,8 @@ class _Run:
                 self.session.view.phase("update", epoch * config.minibatches_per_step + index, total)
                 is_first = epoch == 0 and index == 0
                 check = partial(check_first_ratio, dtype=self.policy.dtype) if is_first else None
-                found = found + _as_metrics(
-                    self.learner.update(batch.select(rows), self.objective, check=check)
-                )
+                self.learner.update(batch.select(rows), self.objective, check=check)
+                found = found + self.learner.last_update
         means = metrics | found.means()
         means["clip_fraction"] = means["clip_fraction_low"] + means["clip_fraction_high"]
         return means
@@ -217,11 +219,11 @@ class _Run:
         every, last = self.config.evaluation.every_steps, step == self.config.steps
         known = self.session.evaluation_of_step(step)
         is_due = step == 0 or last or (every > 0 and step % every == 0)
-        if known is not None or not is_due:
+        if known is not None or not is_due or not self.prompts.held_out:
             return known
         found = evaluate(
             self.engine,
-            self.held_out,
+            self.prompts.held_out,
             self.judge,
             self.sampling,
             self.config.evaluation.samples_per_prompt,
@@ -238,7 +240,6 @@ class _Run:
         if is_complete := done == self.config.steps:
             session.export_model(partial(self.policy.save, masters=self.learner.masters()))
         alarms = session.write_report()
-        assert before is not None
         return GRPOResult(
             run_folder=session.folder.path,
             step=done,
@@ -264,7 +265,7 @@ class _Run:
         return Snapshot(
             write_model=self.policy.save,
             tensors=tensors,
-            state={"learner": state, "prompts": self.stream.state_dict()},
+            state={"learner": state, "prompts": self.prompts.stream.state_dict()},
         )
 
 
@@ -293,43 +294,6 @@ def _may_change(config: GRPOConfig) -> frozenset[str]:
     return MAY_CHANGE_ON_RESUME - fixed
 
 
-def _optimizer_settings(config: GRPOConfig) -> OptimizerSettings:
-    section = config.optimizer
-    return OptimizerSettings(
-        LearningRateSchedule(
-            section.learning_rate,
-            kind=section.schedule,
-            warmup_steps=section.warmup_steps,
-            total_steps=config.optimizer_steps if section.schedule != "constant" else None,
-        ),
-        betas=(section.beta1, section.beta2),
-        epsilon=section.epsilon,
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
-    )
-
-
 def _plan(config: GRPOConfig, step: int, epoch: int, num_rows: int) -> list[list[int]]:
     """The rows of each mini-batch of an epoch; a function of the run's seed alone."""
     return plan_minibatches(num_rows, config.minibatches_per_step, seed=config.seed, step=step, epoch=epoch)
-
-
-def _as_metrics(found: dict[str, float]) -> Metrics:
-    """One update's numbers, to be put together with those of the step's other updates; no clock among them."""
-    metrics, tokens = Metrics(), found.get("tokens", 0.0)
-    for name, value in found.items():
-        if name == "update_seconds":
-            continue
-        if name in {"ratio_max", "ratio_deviation"}:
-            metrics.maximum(name, value)
-        elif name == "ratio_min":
-            metrics.minimum(name, value)
-        elif name in {"tokens", "units", "microbatches", "microbatch_retries", "skipped"}:
-            metrics.sum(name, value)
-        elif name == "skipped_steps":
-            metrics.maximum(name, value)
-        elif name in {"grad_norm", "learning_rate"}:
-            metrics.mean(name, total=value, count=1.0)
-        else:
-            metrics.mean(name, total=value * tokens, count=tokens)
-    return metrics

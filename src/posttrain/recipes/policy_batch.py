@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from posttrain.models.language_model import LanguageModel
 from posttrain.models.reference import FrozenReference
 from posttrain.recipes.groups import Groups, advantages_of
 from posttrain.training.learner import Learner
-from posttrain.training.microbatches import plan_microbatches
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class PolicyBatchBuilder:
         if reference is None:
             return None, None
         if self.algorithm.kl.startswith("exact_"):
-            return None, self._per_token(tokens, plan, reference.hidden_states)
-        return self._per_token(tokens, plan, lambda part: reference.logprobs(part, self.temperature)), None
+            return None, self.learner.per_token(tokens, reference.hidden_states, minibatches=plan)
+        logprobs = partial(reference.logprobs, temperature=self.temperature)
+        return self.learner.per_token(tokens, logprobs, minibatches=plan), None
 
     def _kl(
         self,
@@ -95,7 +96,7 @@ class PolicyBatchBuilder:
             return torch.where(tokens.response_mask, kind(old, reference_logprobs), 0.0)
         assert reference_hidden is not None
         assert self.reference is not None
-        return self._per_token(tokens, plan, self._exact_kl, reference_hidden)
+        return self.learner.per_token(tokens, self._exact_kl, reference_hidden, minibatches=plan)
 
     @torch.no_grad()
     def _exact_kl(self, part: TokenBatch, reference_hidden: Tensor) -> Tensor:
@@ -110,34 +111,6 @@ class PolicyBatchBuilder:
         )
         assert statistics.exact_kl is not None
         return statistics.exact_kl
-
-    def _per_token(
-        self,
-        tokens: TokenBatch,
-        plan: Sequence[Sequence[int]],
-        compute: Callable[..., Tensor],
-        *per_token: Tensor,
-    ) -> Tensor:
-        """`compute(part, ...)` of every micro-batch, put together as `[rows, time, ...]`."""
-        budget = self.learner.microbatch_tokens
-        assert budget is not None, "Learner.logprobs, which runs before, has found it"
-        result: Tensor | None = None
-        for rows in plan:
-            counted = tokens.response_mask[list(rows)].any(dim=-1).tolist()
-            minibatch = tokens.select(rows)
-            for microrows in plan_microbatches(minibatch.lengths.tolist(), counted, budget=budget):
-                part = minibatch.select(microrows)
-                index = torch.tensor([rows[row] for row in microrows])
-                time = part.max_response_length
-                found = compute(
-                    part.to(self.learner.device),
-                    *(x[index, :time].to(self.learner.device) for x in per_token),
-                ).cpu()
-                if result is None:
-                    shape = (len(tokens), tokens.max_response_length, *found.shape[2:])
-                    result = torch.zeros(shape, dtype=found.dtype)
-                result[index, :time] = found
-        return torch.zeros(tokens.response_mask.shape) if result is None else result
 
 
 def _padded(rows: Sequence[Sequence[float]], tokens: TokenBatch) -> Tensor:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import tomli_w
 import torch
 
-from posttrain.config.sections import CheckpointSection
+from posttrain.config.sections import RecipeConfig
 from posttrain.evaluation.evaluate import Evaluation
 from posttrain.runs.health import check_health, new_alarms
 from posttrain.runs.live_view import LiveView
@@ -29,7 +29,7 @@ from posttrain.training.checkpoint import Checkpoint, CheckpointStore
 from posttrain.types import ScoredRollout
 
 MAY_CHANGE_ON_RESUME = frozenset(
-    {"steps", "output", "checkpoint.*", "evaluation.*", "reward.workers", "reward.timeout_seconds"}
+    {"steps", "output", "checkpoint.*", "evaluation.*", "reward.num_workers", "reward.time_limit_seconds"}
 )
 """Settings that do not change what a step computes; `steps` is refused too where a schedule counts them."""
 
@@ -38,22 +38,9 @@ MAY_CHANGE_ON_RESUME = frozenset(
 class Snapshot:
     """Everything that a recipe needs to go on after a step."""
 
-    write_model: Callable[[Path], None]
+    write_model: Callable[[Path], object]
     tensors: Mapping[str, torch.Tensor]
     state: Mapping[str, Any]
-
-
-class RecipeConfig(Protocol):
-    """The settings that a session reads from any recipe's configuration."""
-
-    output: Path
-    seed: int
-    steps: int
-    checkpoint: CheckpointSection
-
-    def model_dump(self, *, mode: str = ..., exclude_none: bool = ...) -> dict[str, Any]:
-        """The settings as plain values."""
-        ...
 
 
 class TrainingSession:
@@ -63,13 +50,21 @@ class TrainingSession:
     early, after a whole step, when Ctrl-C or SIGTERM asked for it; a second Ctrl-C ends at once.
     """
 
-    def __init__(self, config: RecipeConfig, *, title: str, may_change: frozenset[str]) -> None:
+    def __init__(
+        self,
+        config: RecipeConfig,
+        *,
+        title: str,
+        may_change: frozenset[str],
+        highest_score: float | None = None,
+    ) -> None:
         self.config = config
         self.folder = RunFolder(config.output)
         self.title = title
         self.restored: Checkpoint | None = None
         self.interrupted = False
         self._may_change = may_change
+        self._highest_score = highest_score
         self._around = contextlib.ExitStack()
         self._changed: list[str] = []
         self._rows: list[dict[str, Any]] = []
@@ -148,7 +143,7 @@ class TrainingSession:
         self.log.write_step(step, metrics, timings)
         self.view.step(step, metrics, timings)
         self._rows.append({"step": step, **metrics})
-        for alarm in new_alarms(check_health(self._rows), self._told):
+        for alarm in new_alarms(check_health(self._rows, reward_maximum=self._highest_score), self._told):
             self.view.note(str(alarm))
 
     def evaluation_of_step(self, step: int) -> Evaluation | None:
@@ -193,7 +188,7 @@ class TrainingSession:
         rows, evaluations = self.log.read_metrics(), self.log.read_evaluations()
         plot_curve(rows, evaluations, self.folder.curve, title=self.title)
         write_samples_page(self.folder, title=self.title)
-        return [str(alarm) for alarm in check_health(rows)]
+        return [str(alarm) for alarm in check_health(rows, reward_maximum=self._highest_score)]
 
     def _refuse_changed_settings(self) -> None:
         if not self.folder.is_run:

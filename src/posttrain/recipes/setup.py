@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import torch
+import transformers
 
-from posttrain.config.sections import ComputeSection, LoraSection, SamplingSection
+from posttrain.config.sections import ComputeSection, LoraSection, OptimizerSection, SamplingSection
 from posttrain.errors import ConfigError
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.loading import load_language_model
 from posttrain.models.lora import add_lora
+from posttrain.training.optimizer import OptimizerSettings
+from posttrain.training.schedule import LearningRateSchedule
 from posttrain.types import Sampling
 
 
 def load_policy(name: str, compute: ComputeSection, lora: LoraSection | None = None) -> LanguageModel:
     """The model on its device in its compute dtype, with a new adapter if one is asked for."""
+    # The bars of transformers would run through the live view.
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = resolve_device(compute.device)
     policy = load_language_model(name, dtype=resolve_dtype(compute.dtype, device), device=device)
     if lora is not None:
@@ -67,4 +72,21 @@ def sampling_of(section: SamplingSection, policy: LanguageModel, seed: int) -> S
         eos_token_ids=policy.eos_token_ids,
         seed=seed,
         step=0,
+    )
+
+
+def optimizer_settings(section: OptimizerSection, num_steps: int) -> OptimizerSettings:
+    """AdamW and its schedule for a run of that many optimiser steps."""
+    schedule = LearningRateSchedule(
+        section.learning_rate,
+        kind=section.schedule,
+        warmup_steps=section.warmup_steps,
+        total_steps=num_steps if section.schedule != "constant" else None,
+    )
+    return OptimizerSettings(
+        schedule,
+        betas=(section.beta1, section.beta2),
+        epsilon=section.epsilon,
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
     )

@@ -1,0 +1,56 @@
+"""The reward of a run: the terms of its settings, a Python function, or the task's own verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from posttrain.config.sections import RewardSection
+from posttrain.errors import ConfigError
+from posttrain.rewards.build import RewardTerm, build_reward
+from posttrain.rewards.in_process import LengthReward, VerifierReward
+from posttrain.rewards.weighted_sum import WeightedSum
+from posttrain.rewards.worker import RewardLimits
+
+RewardFunction = Callable[..., Sequence[float | None]]
+
+
+def open_reward(
+    section: RewardSection, verifier: RewardTerm | None, function: RewardFunction | None = None
+) -> WeightedSum:
+    """The reward, with its worker processes started where functions of users are in it; close it after use.
+
+    `function` is added to the section's terms. Without either, the task's verifier judges. ConfigError when
+    there is nothing that could judge, or when a function cannot be loaded.
+    """
+    terms = [
+        RewardTerm(
+            name=term.name,
+            function=term.function,
+            style=term.style,
+            weight=term.weight,
+            options=term.options,
+        )
+        for term in section.terms
+    ]
+    if function is not None:
+        terms.append(RewardTerm(function=function))
+    if not terms and verifier is not None:
+        terms.append(verifier)
+    if not terms:
+        raise ConfigError(
+            "prompts from a file need a reward, and none is set. Add [[reward.terms]] with a verifier's name or a "
+            "function of yours to the configuration, or pass reward= from Python."
+        )
+    limits = RewardLimits(
+        time_limit_seconds=section.time_limit_seconds,
+        memory_limit_mb=section.memory_limit_mb,
+        num_workers=section.num_workers,
+    )
+    return build_reward(terms, limits=limits)
+
+
+def highest_score(reward: WeightedSum) -> float | None:
+    """The best score there is, where it is known: every term is a built-in one, which gives 1 at most."""
+    if not all(isinstance(term.reward, VerifierReward | LengthReward) for term in reward.terms):
+        return None
+    return sum(max(term.weight, 0.0) for term in reward.terms)
