@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tiny_models import tiny_language_model
+from tests.tiny_models import tiny_language_model
 
 from posttrain.batches import PolicyBatch, TokenBatch
 from posttrain.training import Learner, LearningRateSchedule, OptimizerSettings
@@ -25,7 +25,9 @@ def made_tokens(seed: int = 0, lengths: list[tuple[int, int]] | None = None) -> 
 def made_batch(tokens: TokenBatch, old: torch.Tensor, *, seed: int = 1, drift: float = 0.3) -> PolicyBatch:
     """Advantages per row; `drift` moves old_logprobs away, so that ratios differ from 1."""
     generator = torch.Generator().manual_seed(seed)
-    advantages = torch.randn(len(tokens), 1, generator=generator, dtype=old.dtype).expand(old.shape).contiguous()
+    advantages = (
+        torch.randn(len(tokens), 1, generator=generator, dtype=old.dtype).expand(old.shape).contiguous()
+    )
     noise = drift * torch.randn(old.shape, generator=generator, dtype=old.dtype)
     return PolicyBatch(
         tokens=tokens,
