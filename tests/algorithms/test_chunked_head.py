@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from posttrain.algorithms import (
     ReferenceHead,
     TokenStatistics,
+    chunked_head,
     entropy,
     exact_kl,
     token_logprobs,
@@ -48,7 +49,15 @@ def gradients(found: TokenStatistics, inputs: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize("chunk_size", [1, 4, 5, 13, 1000, None])
 @pytest.mark.parametrize("excluded", [False, True], ids=["bias", "bias of -inf"])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_chunked_equals_unchunked(chunk_size: int | None, excluded: bool, temperature: float) -> None:
+@pytest.mark.parametrize("tile_rows", [3, 1000])
+def test_chunked_equals_unchunked(
+    chunk_size: int | None,
+    excluded: bool,
+    temperature: float,
+    tile_rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chunked_head, "TILE_ELEMENTS", tile_rows * V)
     bias, other_bias = randn(V, seed=1), randn(V, seed=2)
     if excluded:
         bias[-2:] = other_bias[-2:] = -torch.inf

@@ -13,6 +13,7 @@ from posttrain.algorithms.head_statistics import ChunkPlan, Head
 from posttrain.algorithms.inputs import check_same_shape, check_temperature
 
 CHUNK_ELEMENTS = 2**25  # logits held at once by default: 128 MiB in float32
+TILE_ELEMENTS = 2**19  # logits looked at together on a CPU: 2 MiB in float32, which stay in its cache
 
 
 class ReferenceHead(NamedTuple):
@@ -64,7 +65,9 @@ def token_statistics_from_hidden(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1 token, got {chunk_size}; None chooses one")
     vocabulary = head_weight.shape[0]
-    plan = ChunkPlan(temperature, chunk_size or max(1, CHUNK_ELEMENTS // max(vocabulary, 1)), with_entropy)
+    rows = chunk_size or max(1, CHUNK_ELEMENTS // max(vocabulary, 1))
+    tile_rows = max(1, TILE_ELEMENTS // max(vocabulary, 1)) if hidden.device.type == "cpu" else rows
+    plan = ChunkPlan(temperature, rows, tile_rows, with_entropy)
     if reference is not None:
         plan = _with_reference(plan, reference, token_ids, vocabulary)
     flat = hidden.reshape(-1, hidden.shape[-1])

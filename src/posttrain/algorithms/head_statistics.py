@@ -22,11 +22,17 @@ class Head(NamedTuple):
         bias = None if bias is None else bias.to(hidden.dtype)
         return Head(weight.to(hidden.dtype), bias, temperature, excludes_ids)
 
-    def logprobs(self, hidden: Tensor) -> Tensor:
-        """`[rows, V]`, float32 or float64."""
-        logits = torch.nn.functional.linear(hidden, self.weight, self.bias)
+    def logits(self, hidden: Tensor, buffer: Tensor) -> Tensor:
+        """`[rows, V]` in the dtype of `hidden`, written into the first rows of `buffer`."""
+        out = buffer[: len(hidden)]
+        if self.bias is None:
+            return torch.mm(hidden, self.weight.t(), out=out)
+        return torch.addmm(self.bias, hidden, self.weight.t(), out=out)
+
+    def logprobs(self, logits: Tensor) -> Tensor:
+        """`[rows, V]`, float32 or float64, from logits of any precision."""
         logits = logits if logits.dtype == torch.float64 else logits.float()
-        return torch.log_softmax(logits if self.temperature == 1.0 else logits.div_(self.temperature), dim=-1)
+        return torch.log_softmax(logits if self.temperature == 1.0 else logits / self.temperature, dim=-1)
 
     def zero_at_excluded(self, x: Tensor, logprobs: Tensor) -> Tensor:
         """`x` with 0 where this head's `logprobs` are log 0: 0 * inf, to come, must be 0 and not NaN."""
@@ -34,10 +40,15 @@ class Head(NamedTuple):
 
 
 class ChunkPlan(NamedTuple):
-    """What to compute and how many rows of logits may exist at a time."""
+    """What to compute, how many rows of logits exist at a time, and how many are looked at together.
+
+    A chunk is as large as memory allows, for the matrix products. The passes over its logits go tile by tile, so
+    that on a CPU a tile stays in the cache between them.
+    """
 
     temperature: float
     rows: int
+    tile_rows: int
     entropy: bool
     forward_kl: bool = False
     reverse_kl: bool = False
@@ -46,13 +57,39 @@ class ChunkPlan(NamedTuple):
 
     def chunks(self, num_rows: int) -> Iterator[slice]:
         """The rows of each chunk in turn."""
-        return (slice(start, min(start + self.rows, num_rows)) for start in range(0, num_rows, self.rows))
+        return slices(num_rows, self.rows)
 
-    def reference_logprobs(self, rows: slice) -> Tensor | None:
-        """The reference's `[rows, V]`, or None where no KL was asked for."""
+    def tiles(self, chunk: slice) -> Iterator[tuple[slice, slice]]:
+        """Each tile of a chunk in turn: its rows inside the chunk and its rows of all."""
+        for tile in slices(chunk.stop - chunk.start, self.tile_rows):
+            yield tile, slice(chunk.start + tile.start, chunk.start + tile.stop)
+
+    def buffer(self, hidden: Tensor, head: Head) -> Tensor:
+        """Room for the logits of one chunk, used again by every chunk."""
+        return hidden.new_empty(min(self.rows, len(hidden)), len(head.weight))
+
+    def reference_buffer(self) -> Tensor | None:
+        """The same for the reference, None without one."""
         if self.reference_hidden is None or self.reference_head is None:
             return None
-        return self.reference_head.logprobs(self.reference_hidden[rows])
+        return self.buffer(self.reference_hidden, self.reference_head)
+
+    def reference_logits(self, rows: slice, buffer: Tensor | None) -> Tensor | None:
+        """The reference's logits of a chunk, None without a reference."""
+        if self.reference_hidden is None or self.reference_head is None or buffer is None:
+            return None
+        return self.reference_head.logits(self.reference_hidden[rows], buffer)
+
+    def reference_logprobs(self, logits: Tensor | None, tile: slice) -> Tensor | None:
+        """The reference's log-probabilities of a tile of its logits, None without a reference."""
+        if self.reference_head is None or logits is None:
+            return None
+        return self.reference_head.logprobs(logits[tile])
+
+
+def slices(stop: int, step: int) -> Iterator[slice]:
+    """0..stop in pieces of `step`, the last one shorter."""
+    return (slice(start, min(start + step, stop)) for start in range(0, stop, step))
 
 
 def chunk_statistics(
