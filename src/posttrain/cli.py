@@ -29,7 +29,7 @@ ConfigFile = Annotated[Path | None, Parameter(help="TOML file with any of the se
 
 def _settings(kind: type) -> Any:
     """An annotation that spreads a configuration's settings over the command's options, for `--help`."""
-    return Annotated[kind | None, Parameter(name="*")]  # type: ignore[valid-type]
+    return Annotated[kind | None, Parameter(name="*")]
 
 
 @app.command

@@ -87,10 +87,11 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if process.poll() is not None:
+            process.communicate()
             return False
         if condition():
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             return True
         time.sleep(0.001)
     raise AssertionError("the moment to kill never came")

@@ -31,17 +31,13 @@ class Prompts:
 
 def open_prompts(section: DataSection, seed: int) -> Prompts:
     """The prompts of the file or task; every line is checked. DataError or ConfigError says what is wrong."""
+    named = load_prompts(section.held_out_path) if section.held_out_path else None
     if section.path is not None:
-        held_out = load_prompts(section.held_out_path) if section.held_out_path else []
-        return Prompts(section, load_prompts(section.path), held_out, verifier=None)
+        return Prompts(section, load_prompts(section.path), named or [], verifier=None)
     assert section.task is not None
     task = make_task(section.task, section.task_options)
-    held_out = (
-        load_prompts(section.held_out_path)
-        if section.held_out_path
-        else Problems(task, "held_out", seed=seed)
-    )
     verifier = RewardTerm(name=task.verifier, options=task.verifier_options)
+    held_out = named or Problems(task, "held_out", seed=seed)
     return Prompts(section, Problems(task, "train", seed=seed), held_out, verifier)
 
 
