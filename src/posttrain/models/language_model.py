@@ -22,7 +22,7 @@ KLDirection = Literal["forward", "reverse"]
 
 
 class ResponseStatistics(NamedTuple):
-    """Per response token, `[rows, time]` in float32, in nats, 0 where the mask is False; None if not asked for."""
+    """Per response token, `[rows, time]` in float32, in nats, 0 where the mask is False; None: not asked for."""
 
     logprobs: Tensor
     entropy: Tensor | None
@@ -39,7 +39,7 @@ class LanguageModel:
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str = "the model") -> None:
-        self.model: nn.Module = model
+        self.model: Any = model  # a PreTrainedModel, or a PeftModel around one
         self.tokenizer = tokenizer
         self.name = name
         switch_off_dropout(model)
@@ -60,12 +60,14 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self._output_embeddings.weight.device
+        device: torch.device = self._output_embeddings.weight.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """What the model computes in: the dtype of its LM head (LoRA adapters are float32 all the same)."""
-        return self._output_embeddings.weight.dtype
+        dtype: torch.dtype = self._output_embeddings.weight.dtype
+        return dtype
 
     @property
     def max_length(self) -> int | None:
@@ -79,9 +81,9 @@ class LanguageModel:
         return OutputHead(embeddings.weight, getattr(embeddings, "bias", None), self._transform)
 
     def hidden_states(self, tokens: TokenBatch) -> Float[Tensor, "rows time width"]:
-        """Last hidden states (after the final norm) where each response token is predicted, in the model's dtype.
+        """Last hidden states, after the final norm, where each response token is predicted.
 
-        Arbitrary behind a row's end. Gradients flow.
+        In the model's dtype, arbitrary behind a row's end. Gradients flow.
         """
         hidden = self._all_hidden_states(tokens)
         positions = tokens.predicting_positions
@@ -98,11 +100,11 @@ class LanguageModel:
         kl_direction: KLDirection | None = None,
         chunk_tokens: int | None = None,
     ) -> ResponseStatistics:
-        """Logprobs of the response tokens under this model, and on demand entropy and exact KL to a reference.
+        """Logprobs of the response tokens under this model; on demand entropy and exact KL to a reference.
 
         Computed where `tokens.response_mask` is True, 0 elsewhere. Gradients flow to the model, never to the
         reference. The exact KL needs `reference_hidden`, `reference_head` and `kl_direction`.
-        At most `chunk_tokens` rows of logits exist at a time. ValueError when only some of the three are given.
+        At most `chunk_tokens` rows of logits exist at a time. ValueError when only some of them are given.
         """
         given = [reference_hidden is not None, reference_head is not None, kl_direction is not None]
         if any(given) and not all(given):
@@ -129,7 +131,8 @@ class LanguageModel:
             kl_direction=kl_direction,
             chunk_tokens=chunk_tokens,
         )
-        return ResponseStatistics(*(None if x is None else _scatter(x, mask) for x in flat))
+        per_token_entropy, kl = (None if x is None else _scatter(x, mask) for x in flat[1:])
+        return ResponseStatistics(_scatter(flat.logprobs, mask), per_token_entropy, kl)
 
     def logprobs(self, tokens: TokenBatch, temperature: float) -> Float[Tensor, "rows time"]:
         """Logprobs of the response tokens in float32, without a graph, 0 where the mask is False.
@@ -171,7 +174,8 @@ class LanguageModel:
             position_ids=steps[None, :].expand(len(tokens), length),
             use_cache=False,
         )
-        return output.last_hidden_state
+        hidden: Tensor = output.last_hidden_state
+        return hidden
 
 
 def statistics_of_hidden(
@@ -211,8 +215,9 @@ def statistics_of_hidden(
             with torch.no_grad():
                 other = reference[1].logits(reference_hidden)
             # equations.md: the KL is between the distributions that tokens are drawn from
+            wide = torch.promote_types(logits.dtype, torch.float32)
             kl = algorithms.exact_kl(
-                logits.float() / temperature, other.float() / temperature, direction=kl_direction
+                logits.to(wide) / temperature, other.to(wide) / temperature, direction=kl_direction
             )
         return (
             algorithms.token_logprobs(logits, ids, temperature=temperature),
@@ -232,8 +237,11 @@ def statistics_of_hidden(
         # one chunk at least, so that no tokens give empty results
         for start in range(0, max(len(token_ids), 1), size)
     ]
+    logprobs, entropies, kls = zip(*parts, strict=True)
     return ResponseStatistics(
-        *(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True))
+        torch.cat(logprobs),
+        torch.cat(entropies) if entropy else None,
+        torch.cat(kls) if reference is not None and kl_direction is not None else None,
     )
 
 

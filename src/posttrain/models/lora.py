@@ -34,14 +34,14 @@ def add_lora(
     """
     if language_model.has_adapter:
         raise ModelError(
-            f"{language_model.name} has an adapter already. Train that one on, or save the model (which merges it) "
-            "and put a new adapter on the saved folder."
+            f"{language_model.name} has an adapter already. Train that one on, or save the model (which merges "
+            "it) and put a new adapter on the saved folder."
         )
     _check_numbers(r, alpha, dropout)
     names = _checked_targets(language_model, targets)
     config = LoraConfig(
         r=r,
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft says int and takes any number
         target_modules=names,
         lora_dropout=dropout,
         bias="none",
@@ -75,8 +75,8 @@ def check_adapter_config(name: str, config: Mapping[str, Any]) -> None:
     ]
     if odd:
         raise ModelError(
-            f"the adapter {name} is more than LoRA on layers of the decoder: {', '.join(odd)}. Merge it into its model "
-            "first (peft: model.merge_and_unload().save_pretrained(folder)) and name that folder."
+            f"the adapter {name} is more than LoRA on layers of the decoder: {', '.join(odd)}. Merge it "
+            "into its model first (peft: model.merge_and_unload().save_pretrained(folder)) and name that folder."
         )
 
 

@@ -69,14 +69,14 @@ def head_transform(causal_lm: Any) -> Callable[[Tensor], Tensor]:
     def transform(hidden: Tensor) -> Tensor:
         # Models expect [rows, time, width] and may slice along time.
         flat = hidden.reshape(1, -1, hidden.shape[-1])
-        logits = shell(inputs_embeds=flat, use_cache=False).logits
+        logits: Tensor = shell(inputs_embeds=flat, use_cache=False).logits
         return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
     return transform
 
 
 def find_head_transform(causal_lm: Any, name: str) -> Callable[[Tensor], Tensor] | None:
-    """None when the logits are a plain linear map of the hidden states; otherwise the function that gives them.
+    """None when the logits are a plain linear map of the hidden states, else the function that gives them.
 
     Found by a forward pass over four tokens, which also shows whether the model looks ahead.
     Raises ModelError for a model that is not causal, or whose logits cannot be had from its hidden states.
@@ -96,14 +96,14 @@ def find_head_transform(causal_lm: Any, name: str) -> Callable[[Tensor], Tensor]
         hidden = decoder(**inputs).last_hidden_state
     if not _same(hidden[0, :3], hidden[1, :3]):
         raise ModelError(
-            f"{name} ({type(causal_lm).__name__}) is not a causal language model: what it says of a token depends "
-            "on the tokens behind it. Use a decoder such as Llama, Qwen or GPT-2."
+            f"{name} ({type(causal_lm).__name__}) is not a causal language model: what it says of a token "
+            "depends on the tokens behind it. Use a decoder such as Llama, Qwen or GPT-2."
         )
     transform = head_transform(causal_lm)
     if not _reproduces(transform, hidden, logits):
         raise ModelError(
-            f"{name} ({type(causal_lm).__name__}) computes its logits from more than its last hidden states, which "
-            "posttrain cannot follow. Use another architecture, or report this one."
+            f"{name} ({type(causal_lm).__name__}) computes its logits from more than its last hidden states, "
+            "which posttrain cannot follow. Use another architecture, or report this one."
         )
     return None if _is_linear(head, transform, hidden) else transform
 

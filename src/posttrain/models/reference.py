@@ -29,7 +29,7 @@ class FrozenReference:
 
     @classmethod
     def of(cls, policy: LanguageModel) -> FrozenReference:
-        """The policy as it is now. Call it before the first step, and before a checkpoint is loaded into it."""
+        """The policy as it is now: call it before the first step and before a checkpoint is loaded."""
         if policy.has_adapter and _adapter_is_zero(policy):
             return cls(policy, switches_adapter_off=True)
         return cls.of_other(_frozen_copy(policy))
@@ -68,7 +68,7 @@ class FrozenReference:
             stack.enter_context(torch.no_grad())
             stack.enter_context(evaluating(model))
             if self.switches_adapter_off:
-                stack.enter_context(model.disable_adapter())  # type: ignore[operator]
+                stack.enter_context(model.disable_adapter())
             yield
 
 

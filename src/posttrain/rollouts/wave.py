@@ -142,4 +142,5 @@ def decoder_output(
         past_key_values=cache,
         use_cache=True,
     )
-    return output.last_hidden_state
+    hidden: Tensor = output.last_hidden_state
+    return hidden
