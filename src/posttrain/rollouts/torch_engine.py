@@ -188,10 +188,11 @@ def _check_decoding(language_model: LanguageModel) -> None:
         whole = decoder_output(language_model, ids, mask, positions, GrowingCache())[:, -1]
         decoder_output(language_model, ids[:, :2], mask[:, :2], positions[:, :2], cache)
         stepped = decoder_output(language_model, ids[:, 2:], mask, positions[:, 2:], cache)[:, -1]
-        gap = (whole - stepped).abs().max() / whole.abs().max()
     except (AttributeError, TypeError, ValueError) as error:
         raise _no_key_value_cache(language_model) from error
-    if not gap <= (1e-3 if language_model.dtype in (torch.float32, torch.float64) else 0.1):
+    tolerance = 1e-3 if language_model.dtype in (torch.float32, torch.float64) else 0.1
+    differs = (whole - stepped).abs().max() > tolerance * whole.abs().max()
+    if differs:  # never so with NaN weights, which generate reports
         raise _no_key_value_cache(language_model)
 
 
