@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from answer_table import FINAL, WHOLE
+from tests.rewards.answer_table import FINAL, WHOLE
 
 from posttrain.errors import DataError
 from posttrain.rewards.verifiers import exact_answer

@@ -183,7 +183,7 @@ def _marked_or_whole(completion: str) -> str:
     if found is not None and found.marked_by != "last_line":
         return found.text
     text = (after_thinking(completion) or "").strip()
-    return text if len(text) <= MAX_ANSWER_CHARS and found is not None else ""
+    return text if len(text) <= MAX_ANSWER_CHARS else ""
 
 
 def _required(columns: Columns, column: str) -> Any:

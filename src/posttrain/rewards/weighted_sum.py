@@ -87,9 +87,7 @@ class WeightedSum:
         ]
         if failures:
             return Score(None, values, "\n".join(failures))
-        total = math.fsum(
-            term.weight * value for term in self.terms if (value := values[term.name]) is not None
-        )
+        total = sum(term.weight * value for term in self.terms if (value := values[term.name]) is not None)
         if not math.isfinite(total):
             return Score(None, values, f"the weighted sum of the parts is {total}")
         return Score(total, values)
