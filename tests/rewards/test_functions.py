@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.rewards.rollouts_for_tests import rollout, rollouts
 
 from posttrain.errors import ConfigError
 from posttrain.rewards import RewardLimits, RewardTerm, build_reward, score
 from posttrain.rewards.functions import FunctionReward
-from tests.rewards.rollouts_for_tests import rollout, rollouts
 
 FILE = Path(__file__).with_name("user_rewards.py")
 LIMITS = RewardLimits(time_limit_seconds=1.5, memory_limit_mb=768)

@@ -1,5 +1,6 @@
 """What users write, and what goes wrong with it; loaded by the workers, never by the tests themselves."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,13 +16,13 @@ def only_completions(completions):
 
 
 def with_answer(completions, answer):
-    return [float(a in c) for c, a in zip(completions, answer)]
+    return [float(a in c) for c, a in zip(completions, answer, strict=False)]
 
 
 def shape(prompts, completions, completion_ids, **kwargs):
     return [
         float(c == [{"role": "assistant", "content": "a"}] and p[-1]["role"] == "user" and ids == [0])
-        for p, c, ids in zip(prompts, completions, completion_ids)
+        for p, c, ids in zip(prompts, completions, completion_ids, strict=False)
     ]
 
 
@@ -106,10 +107,8 @@ def _fault(text):
             time.sleep(1e6)
         case "forge":
             for descriptor in range(3, 20):
-                try:
+                with contextlib.suppress(OSError):
                     os.write(descriptor, b"\xff" * 64)
-                except OSError:
-                    pass
         case "deep_error":
             raise _Rude()
     return 1.0
