@@ -110,7 +110,7 @@ def test_the_budget_is_exact(case):
 def test_the_finish_reason_is_why_it_ended(case):
     # any id that was sampled may be made an end-of-sequence id: it then ends the response where it comes first
     plain = case.engine.generate(prompts(), sampling(eos_token_ids=(10_000,)), 2)
-    ends = tuple({r.response_ids[min(2, len(r.response_ids) - 1)] for r in plain[:4]}) + (EOS, IM_END)
+    ends = (*{r.response_ids[min(2, len(r.response_ids) - 1)] for r in plain[:4]}, EOS, IM_END)
     for rollout in case.engine.generate(prompts(), sampling(eos_token_ids=ends), 2):
         assert not set(rollout.response_ids[:-1]) & set(ends)
         if rollout.finish_reason == "eos":
