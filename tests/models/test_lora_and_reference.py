@@ -111,6 +111,15 @@ def test_lora_adapters_are_float32_and_alone_trainable():
     assert policy.dtype == torch.bfloat16
 
 
+def test_the_adapter_depends_on_its_seed_alone():
+    def weights(seed):
+        torch.rand(1)  # whatever was drawn before
+        return [p for n, p in add_lora(tiny_language_model(), 2, 4.0, seed=seed).model.named_parameters()]
+
+    assert all(torch.equal(a, b) for a, b in zip(weights(0), weights(0), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(weights(0), weights(1), strict=True))
+
+
 def test_lora_errors_name_what_there_is():
     with pytest.raises(ModelError, match="did you mean 'q_proj'"):
         add_lora(tiny_language_model(), 2, 4.0, ["qproj"])

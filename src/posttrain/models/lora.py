@@ -23,12 +23,15 @@ def add_lora(
     alpha: float,
     targets: str | Sequence[str] = ALL_LINEAR,
     dropout: float = 0.0,
+    *,
+    seed: int = 0,
 ) -> LanguageModel:
     """The same model with a new adapter that starts from zero: it computes what the model computed before.
 
     `targets` are last names of linear layers (`q_proj`), or `"all-linear"`: every one but the LM head. The
     adapter is float32 and trainable, everything else is frozen. The layers are put into the given model,
     which from then on is part of the returned one.
+    The adapter's random half is drawn from `seed` alone: the same on every rank and in every run.
     `dropout` is for SFT; with reinforcement learning keep it 0.
     Raises ModelError for a target that the model does not have, and for a model that has an adapter already.
     """
@@ -48,7 +51,9 @@ def add_lora(
         task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in language_model.model.modules()),
     )
-    model: Any = get_peft_model(language_model.causal_lm, config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: Any = get_peft_model(language_model.causal_lm, config)
     # Where to find the base again: the name that load_language_model was given, such as `smollm2`.
     model.peft_config["default"].base_model_name_or_path = language_model.name
     for name, parameter in model.named_parameters():
