@@ -48,6 +48,13 @@ class TokenBatch:
         return self.response_mask.shape[1]
 
     @property
+    def prompt_groups(self) -> list[int]:
+        """For each row the first row that has the same prompt: rows of one group have one number."""
+        prompts = [tuple(row[:n]) for row, n in zip(self.token_ids.tolist(), self.prompt_lengths.tolist(), strict=True)]
+        first: dict[tuple[int, ...], int] = {}
+        return [first.setdefault(prompt, row) for row, prompt in enumerate(prompts)]
+
+    @property
     def response_ids(self) -> Int[Tensor, "rows time"]:
         """The response tokens, aligned with `response_mask`; 0 behind a row's end."""
         gathered = self.token_ids.gather(1, self._positions(offset=0))

@@ -38,7 +38,7 @@ class _TwoOperands:
 
     name: ClassVar[str]
     verifier: ClassVar[str] = "exact_answer"
-    verifier_options: ClassVar[Mapping[str, Any]] = {"mode": "whole"}
+    verifier_options: ClassVar[Mapping[str, Any]] = {"mode": "last_number"}
 
     def __post_init__(self) -> None:
         whole_number(self.name, "digits", self.digits, 1, 100)

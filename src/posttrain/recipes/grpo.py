@@ -79,11 +79,14 @@ def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPORes
             highest_score=highest_score(judge),
         ) as session,
     ):
-        run = _Run.start(config, prompts, judge, session)
-        before = run.evaluate(0)
-        for step in session.steps():
-            run.step(step)
-        return run.finish(before)
+        if not session.is_complete:
+            run = _Run.start(config, prompts, judge, session)
+            run.evaluate(0)
+            for step in session.steps():
+                run.step(step)
+            if session.steps_done == config.steps:
+                session.export_model(partial(run.policy.save, masters=run.learner.masters()))
+        return _result(session)
 
 
 @dataclass
@@ -104,7 +107,7 @@ class _Run:
     @classmethod
     def start(cls, config: GRPOConfig, prompts: Prompts, judge: Any, session: TrainingSession) -> _Run:
         """Loads the model, and takes over the checkpoint where there is one."""
-        algorithm, checkpoint = config.algorithm, session.restored
+        algorithm, checkpoint = config.algorithm, session.take_restored()
         policy = load_policy(config.model, config.compute, config.lora)
         # Before the checkpoint is loaded: the reference is what training started from.
         reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
@@ -214,13 +217,12 @@ class _Run:
         means["clip_fraction"] = means["clip_fraction_low"] + means["clip_fraction_high"]
         return means
 
-    def evaluate(self, step: int) -> Evaluation | None:
-        """The held-out score after `step` steps, where it is due or was written before."""
+    def evaluate(self, step: int) -> None:
+        """The held-out score after `step` steps is in the log, where it is due and not there yet."""
         every, last = self.config.evaluation.every_steps, step == self.config.steps
-        known = self.session.evaluation_of_step(step)
         is_due = step == 0 or last or (every > 0 and step % every == 0)
-        if known is not None or not is_due or not self.prompts.held_out:
-            return known
+        if not is_due or not self.prompts.held_out or self.session.evaluation_of_step(step) is not None:
+            return
         found = evaluate(
             self.engine,
             self.prompts.held_out,
@@ -231,23 +233,6 @@ class _Run:
             progress=lambda done, total, _tokens: self.session.view.phase("evaluate", done, total),
         )
         self.session.write_evaluation(step, found)
-        return found
-
-    def finish(self, before: Evaluation | None) -> GRPOResult:
-        """The trained model in its folder, the report, and what the run came to."""
-        session, done = self.session, self.session.steps_done
-        after = self.evaluate(done)
-        if is_complete := done == self.config.steps:
-            session.export_model(partial(self.policy.save, masters=self.learner.masters()))
-        alarms = session.write_report()
-        return GRPOResult(
-            run_folder=session.folder.path,
-            step=done,
-            before=before,
-            after=after,
-            model_folder=session.folder.model if is_complete else None,
-            alarms=tuple(alarms),
-        )
 
     def _log(
         self, step: int, metrics: dict[str, float], seconds: dict[str, float], scored: Sequence[ScoredRollout]
@@ -286,6 +271,18 @@ class _Clock:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started_at
 
         return timed
+
+
+def _result(session: TrainingSession) -> GRPOResult:
+    is_complete = session.is_complete
+    return GRPOResult(
+        run_folder=session.folder.path,
+        step=session.steps_done,
+        before=session.evaluation_of_step(0),
+        after=session.evaluation_of_step(session.steps_done),
+        model_folder=session.folder.model if is_complete else None,
+        alarms=tuple(session.write_report()),
+    )
 
 
 def _may_change(config: GRPOConfig) -> frozenset[str]:

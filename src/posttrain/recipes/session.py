@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import sys
@@ -33,6 +34,9 @@ MAY_CHANGE_ON_RESUME = frozenset(
 )
 """Settings that do not change what a step computes; `steps` is refused too where a schedule counts them."""
 
+EXPORTED = "posttrain.json"
+"""Stands in the exported model's folder and says after which step it was written."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -46,8 +50,8 @@ class Snapshot:
 class TrainingSession:
     """One start of a run: entered before a model is loaded, so that what cannot work is said at once.
 
-    `restored` is the checkpoint to go on from, or None. `steps()` yields the steps that are left and ends
-    early, after a whole step, when Ctrl-C or SIGTERM asked for it; a second Ctrl-C ends at once.
+    `first_step` is the first step that is not done yet, counted from 1. `steps()` yields the steps that are
+    left and ends early, after a whole step, when Ctrl-C or SIGTERM asked for it; a second Ctrl-C ends at once.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class TrainingSession:
         self.config = config
         self.folder = RunFolder(config.output)
         self.title = title
-        self.restored: Checkpoint | None = None
+        self.first_step = 1
+        self._restored: Checkpoint | None = None
         self.interrupted = False
         self._may_change = may_change
         self._highest_score = highest_score
@@ -75,7 +80,9 @@ class TrainingSession:
             undo.enter_context(self.folder.lock())
             self._refuse_changed_settings()
             self.checkpoints = CheckpointStore(self.folder.checkpoints, keep=self.config.checkpoint.keep)
-            self.restored = self.checkpoints.load()
+            self._restored = self.checkpoints.load()
+            if self._restored is not None:
+                self.first_step = self._restored.step + 1
             self.folder.write_config(tomli_w.dumps(_plain(self.config)))
             self.log = undo.enter_context(RunLog(self.folder))
             self._lost_rows = self.log.resume(self.first_step - 1)
@@ -83,9 +90,13 @@ class TrainingSession:
             self.view = undo.enter_context(LiveView(self.config.steps, self.title))
             undo.enter_context(self._signals_wait_for_the_step())
             self._around = undo.pop_all()
-        if self.restored is not None:
+        if self.first_step > 1:
             self.view.resume_at(self.first_step - 1)
-            self.view.note(f"going on after step {self.restored.step} of {self.config.steps}")
+            self.view.note(
+                "this run is complete; raise steps to go on, or choose another output to start anew"
+                if self.is_complete
+                else f"going on after step {self.first_step - 1} of {self.config.steps}"
+            )
         for sentence in (*self._changed, *self._lost_rows):
             self.view.note(sentence)
         return self
@@ -96,14 +107,21 @@ class TrainingSession:
         self._around.__exit__(kind, error, trace)
 
     @property
-    def first_step(self) -> int:
-        """The first step that is not done yet, counted from 1."""
-        return 1 + (self.restored.step if self.restored else 0)
-
-    @property
     def is_complete(self) -> bool:
-        """Whether the checkpoint is that of the last step."""
-        return self.first_step > self.config.steps
+        """Whether there is nothing left to do: the last step is saved, and its model written."""
+        if self.steps_done < self.config.steps:
+            return False
+        try:
+            # A run that was gone on with still has the model of its earlier end.
+            exported = json.loads((self.folder.model / EXPORTED).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return bool(exported["step"] == self.steps_done)
+
+    def take_restored(self) -> Checkpoint | None:
+        """The checkpoint to go on from, or None; only once, so that its tensors do not stay in memory."""
+        restored, self._restored = self._restored, None
+        return restored
 
     def steps(self) -> Iterator[int]:
         """The steps to do; the generator ends early after an interruption."""
@@ -119,12 +137,12 @@ class TrainingSession:
             seeds={"seed": self.config.seed},
             device=device,
             num_threads=torch.get_num_threads(),
-            resumed_from_step=self.restored.step if self.restored else None,
+            resumed_from_step=self.first_step - 1 or None,
             changed=self._changed,
         )
         starts = self.folder.read_sessions()
         threads = {start.get("num_threads") for start in starts}
-        if self.restored is not None and len(threads) > 1:
+        if self.first_step > 1 and len(threads) > 1:
             self.view.note(
                 f"this start uses {torch.get_num_threads()} threads and an earlier one another number: sums "
                 "are taken in another order, so the result differs in the last bits from an uninterrupted run"
@@ -180,6 +198,7 @@ class TrainingSession:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         write_model(aside)
+        (aside / EXPORTED).write_text(json.dumps({"step": self.steps_done}) + "\n")
         shutil.rmtree(self.folder.model, ignore_errors=True)
         aside.replace(self.folder.model)
 

@@ -126,7 +126,7 @@ def _check_options(term: RewardTerm, known: Iterable[str]) -> None:
 
 
 _CHOICES = {
-    ("exact_answer", "mode"): ("final", "whole"),
+    ("exact_answer", "mode"): ("final", "last_number", "whole"),
     ("regular_expression", "match"): ("whole", "anywhere"),
 }
 
