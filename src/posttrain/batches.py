@@ -50,7 +50,10 @@ class TokenBatch:
     @property
     def prompt_groups(self) -> list[int]:
         """For each row the first row that has the same prompt: rows of one group have one number."""
-        prompts = [tuple(row[:n]) for row, n in zip(self.token_ids.tolist(), self.prompt_lengths.tolist(), strict=True)]
+        prompts = [
+            tuple(row[:n])
+            for row, n in zip(self.token_ids.tolist(), self.prompt_lengths.tolist(), strict=True)
+        ]
         first: dict[tuple[int, ...], int] = {}
         return [first.setdefault(prompt, row) for row, prompt in enumerate(prompts)]
 
@@ -137,6 +140,11 @@ class PolicyBatch:
     def lengths(self) -> Int[Tensor, " rows"]:
         """Tokens of prompt + response, for each row: what a micro-batch budget counts."""
         return self.tokens.lengths
+
+    @property
+    def prompt_groups(self) -> list[int]:
+        """For each row the first row that has the same prompt."""
+        return self.tokens.prompt_groups
 
     def select(self, rows: Sequence[int]) -> Self:
         """These rows only, with padding that no row of them needs cut off."""

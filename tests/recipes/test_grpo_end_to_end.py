@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.tiny_models import save_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from posttrain import GRPOConfig, grpo
 from posttrain.errors import CheckpointError, ConfigError, DataError, InvariantError, ModelError, RewardError
 from posttrain.runs.run_log import read_metrics
-from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_trains_and_writes_what_it_says(config, model):
     result = grpo(config(), reward=vowels)
     folder = result.run_folder
-    for name in ("config.toml", "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl", "samples.html"):
+    for name in (
+        "config.toml",
+        "run.json",
+        "metrics.jsonl",
+        "timings.jsonl",
+        "samples.jsonl",
+        "samples.html",
+    ):
         assert (folder / name).stat().st_size > 0
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     rows = read_metrics(folder)
@@ -80,7 +87,12 @@ def test_trains_and_writes_what_it_says(config, model):
 
 def test_reward_rises_and_falls_with_its_sign(config):
     """The control: with the reward negated, the same run goes the other way."""
-    settings = {"steps": 12, "prompts_per_step": 8, "responses_per_prompt": 8, "optimizer": {"learning_rate": 1e-2}}
+    settings = {
+        "steps": 12,
+        "prompts_per_step": 8,
+        "responses_per_prompt": 8,
+        "optimizer": {"learning_rate": 1e-2},
+    }
     up = grpo(config(**settings), reward=vowels)
     down = grpo(
         config(**settings, output=up.run_folder.with_name("down")),
@@ -113,7 +125,9 @@ def test_kl_in_the_reward(config, kl):
 def test_presets_run(config, preset):
     changes = {"algorithm": {"preset": preset}, "epochs_per_step": 2, "minibatches_per_step": 2}
     base = config(**changes)
-    result = grpo(GRPOConfig.model_validate({**base.model_dump(), "algorithm": {"preset": preset}}), reward=vowels)
+    result = grpo(
+        GRPOConfig.model_validate({**base.model_dump(), "algorithm": {"preset": preset}}), reward=vowels
+    )
     row = read_metrics(result.run_folder)[-1]
     assert row["ratio_deviation"] > 0.0, "after the first of four updates the policy has moved"
     assert row["grad_norm"] > 0.0

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -164,7 +163,9 @@ def test_changed_setting_is_refused_with_the_difference(untouched, tmp_path, mod
     changed = (tmp_path / "own.toml").read_text().replace("learning_rate = 1e-3", "learning_rate = 2e-3")
     (tmp_path / "own.toml").write_text(changed)
     done = subprocess.run(
-        [sys.executable, "-m", "posttrain", "grpo", str(tmp_path / "own.toml")], capture_output=True, text=True
+        [sys.executable, "-m", "posttrain", "grpo", str(tmp_path / "own.toml")],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert "optimizer.learning_rate: 0.001 in the run -> 0.002 now" in done.stderr

@@ -6,12 +6,13 @@ from posttrain.training.microbatches import plan_microbatches, plan_minibatches
 
 
 @given(
-    rows=st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=30),
+    rows=st.lists(st.tuples(st.integers(1, 50), st.booleans(), st.integers(0, 5)), max_size=30),
     budget=st.integers(1, 200),
+    by_group=st.booleans(),
 )
-def test_every_counted_row_is_in_one_microbatch_within_the_budget(rows, budget):
-    lengths, counted = [length for length, _ in rows], [counts for _, counts in rows]
-    plan = plan_microbatches(lengths, counted, budget=budget)
+def test_every_counted_row_is_in_one_microbatch_within_the_budget(rows, budget, by_group):
+    lengths, counted, groups = ([row[i] for row in rows] for i in range(3))
+    plan = plan_microbatches(lengths, counted, budget=budget, groups=groups if by_group else None)
     assert sorted(row for part in plan for row in part) == [i for i, counts in enumerate(counted) if counts]
     for part in plan:
         assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= budget
@@ -19,6 +20,11 @@ def test_every_counted_row_is_in_one_microbatch_within_the_budget(rows, budget):
 
 def test_longest_rows_come_first_and_ties_keep_their_order():
     assert plan_microbatches([3, 9, 3, 9, 1], [True] * 5, budget=18) == [[1, 3], [0, 2, 4]]
+
+
+def test_rows_of_a_group_stay_beside_each_other():
+    plan = plan_microbatches([3, 9, 4, 8, 1, 2], [True] * 6, budget=18, groups=[0, 1, 0, 1, 0, 2])
+    assert plan == [[1, 3], [2, 0, 4, 5]]
 
 
 @given(num_rows=st.integers(0, 60), num_minibatches=st.integers(1, 12), epoch=st.integers(0, 3))

@@ -16,6 +16,11 @@ from posttrain import algorithms
 from posttrain.algorithms.chunked_head import CHUNK_ELEMENTS
 from posttrain.batches import TokenBatch
 from posttrain.models.output_head import OutputHead, find_head_transform
+from posttrain.models.shared_prompt import (
+    is_worth_sharing,
+    shared_prompt_hidden_states,
+    shares_prompts_exactly,
+)
 from posttrain.models.weights import export_model, merged_weights
 
 KLDirection = Literal["forward", "reverse"]
@@ -45,6 +50,7 @@ class LanguageModel:
         switch_off_dropout(model)
         with evaluating(model):
             self._transform = find_head_transform(self.causal_lm, name)
+        self._shares_prompts: bool | None = None
         self.eos_token_ids = find_eos_token_ids(self.causal_lm, tokenizer)
 
     @property
@@ -85,9 +91,9 @@ class LanguageModel:
 
         In the model's dtype, arbitrary behind a row's end. Gradients flow.
         """
-        hidden = self._all_hidden_states(tokens)
-        positions = tokens.predicting_positions
-        return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
+        if is_worth_sharing(tokens) and self._can_share_prompts():
+            return shared_prompt_hidden_states(self.causal_lm, tokens)
+        return self._plain_hidden_states(tokens)
 
     def token_statistics(
         self,
@@ -113,11 +119,9 @@ class LanguageModel:
                 f"given were {given} in that order"
             )
         mask = tokens.response_mask
-        hidden = self._all_hidden_states(tokens)
-        rows = torch.arange(len(tokens), device=mask.device)[:, None] * hidden.shape[1]
         # One flat index of unique positions: its backward is a plain scatter, deterministic on every device.
-        index = (rows + tokens.predicting_positions)[mask]
-        counted = hidden.flatten(0, 1).index_select(0, index)
+        index = mask.flatten().nonzero()[:, 0]
+        counted = self.hidden_states(tokens).flatten(0, 1).index_select(0, index)
         reference = None
         if reference_hidden is not None and reference_head is not None:
             reference = (reference_hidden[mask].detach(), reference_head)
@@ -165,7 +169,8 @@ class LanguageModel:
     def _output_embeddings(self) -> Any:
         return self.causal_lm.get_output_embeddings()
 
-    def _all_hidden_states(self, tokens: TokenBatch) -> Tensor:
+    def _plain_hidden_states(self, tokens: TokenBatch) -> Tensor:
+        """Every row by itself, padded on the right."""
         length = tokens.token_ids.shape[1]
         steps = torch.arange(length, device=tokens.token_ids.device)
         output = self.causal_lm.base_model(
@@ -174,8 +179,17 @@ class LanguageModel:
             position_ids=steps[None, :].expand(len(tokens), length),
             use_cache=False,
         )
-        hidden: Tensor = output.last_hidden_state
-        return hidden
+        positions = tokens.predicting_positions[:, :, None].expand(-1, -1, output.last_hidden_state.shape[-1])
+        return output.last_hidden_state.gather(1, positions)
+
+    def _can_share_prompts(self) -> bool:
+        """Whether this model gives the same hidden states when a prompt is computed once; found out by trying."""
+        if any(getattr(module, "gradient_checkpointing", False) for module in self.causal_lm.modules()):
+            return False  # transformers recomputes without the cache
+        if self._shares_prompts is None:
+            with torch.no_grad(), evaluating(self.model):
+                self._shares_prompts = shares_prompts_exactly(self.causal_lm, self._plain_hidden_states)
+        return self._shares_prompts
 
 
 def statistics_of_hidden(

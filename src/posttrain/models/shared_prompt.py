@@ -7,6 +7,7 @@ and the gradients of all responses meet in the one prompt.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,29 +40,30 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
     lengths = tokens.prompt_lengths[first]
     longest = int(lengths.max())
 
-    # Padded on the left: a response's first token is then next to its prompt's last one in the cache, which
-    # models with a sliding window count in.
     columns = torch.arange(longest, device=device)
-    offset = longest - lengths
-    prompt_mask = columns[None, :] >= offset[:, None]
-    positions = (columns[None, :] - offset[:, None]).clamp(min=0)
-    prompt_ids = tokens.token_ids[first].gather(1, positions) * prompt_mask
-    cache = DynamicCache(config=causal_lm.config)
+    # Without the config: sliding layers would drop keys that responses of other lengths still see.
+    cache = DynamicCache()
     prompt_hidden = decoder(
-        input_ids=prompt_ids,
-        attention_mask=prompt_mask.long(),
-        position_ids=positions,
+        input_ids=tokens.token_ids[first, :longest] * (columns[None, :] < lengths[:, None]),
+        attention_mask=(columns[None, :] < lengths[:, None]).long(),
+        position_ids=columns[None, :].expand(len(first), longest),
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    first_hidden = prompt_hidden[:, -1:].index_select(0, of_prompt)
+    last = (lengths - 1)[:, None, None].expand(-1, 1, prompt_hidden.shape[-1])
+    first_hidden = prompt_hidden.gather(1, last).index_select(0, of_prompt)
     time = tokens.max_response_length
     if time <= 1:
         return first_hidden[:, :time]
 
+    # The padding moves to the left, so that a response stands right behind its prompt: models with a sliding
+    # window count places in the cache. (Padded on the left from the start, a pad would see nothing: NaN.)
+    offset = (longest - lengths)[:, None]
+    moved = (columns[None, :] - offset).clamp(min=0)
+    prompt_mask = columns[None, :] >= offset
     for layer in cache.layers:
-        layer.keys = layer.keys.index_select(0, of_prompt)
-        layer.values = layer.values.index_select(0, of_prompt)
+        layer.keys = _moved(layer.keys, moved).index_select(0, of_prompt)
+        layer.values = _moved(layer.values, moved).index_select(0, of_prompt)
     steps = torch.arange(time - 1, device=device)
     response_mask = steps[None, :] < tokens.response_lengths[:, None]
     response_hidden = decoder(
@@ -72,3 +74,32 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
         use_cache=True,
     ).last_hidden_state
     return torch.cat([first_hidden, response_hidden], dim=1)
+
+
+def _moved(states: Tensor, columns: Tensor) -> Tensor:
+    """`[rows, heads, places, width]` with the places of each row taken from `columns [rows, places]`."""
+    index = columns[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3])
+    return states.gather(2, index)
+
+
+def shares_prompts_exactly(causal_lm: Any, plain: Callable[[TokenBatch], Tensor]) -> bool:
+    """Whether both ways give the same numbers on a small batch; False for models whose cache works otherwise."""
+    weight = causal_lm.get_output_embeddings().weight
+    prompts, responses = ([1, 2, 3], [1, 2, 3], [4, 5]), ([6, 7], [5], [3, 2])
+    lengths = torch.tensor([len(response) for response in responses])
+    rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    tokens = TokenBatch(
+        token_ids=torch.tensor([row + [0] * (5 - len(row)) for row in rows]),
+        prompt_lengths=torch.tensor([len(prompt) for prompt in prompts]),
+        response_lengths=lengths,
+        response_mask=torch.arange(2)[None, :] < lengths[:, None],
+    ).to(weight.device)
+    try:
+        shared = shared_prompt_hidden_states(causal_lm, tokens)[tokens.response_mask].float()
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        # Recurrent states, caches of another kind: the plain path serves every model.
+        return False
+    expected = plain(tokens)[tokens.response_mask].float()
+    # Rounding differs with the shape of a product; a wrong position or mask moves hidden states by far more.
+    tolerance = 0.1 if weight.dtype in (torch.bfloat16, torch.float16) else 1e-3
+    return bool((shared - expected).norm() <= tolerance * expected.norm())

@@ -22,7 +22,7 @@ from posttrain.training.invariants import check_replicas_equal, fingerprint
 from posttrain.training.memory import free_cached_memory, is_out_of_memory, microbatch_budget
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_microbatches
-from posttrain.training.objectives import BatchT, Objective
+from posttrain.training.objectives import Batch, BatchT, Objective
 from posttrain.training.optimizer import Optimizer, OptimizerSettings
 
 Result = TypeVar("Result")
@@ -142,7 +142,7 @@ class Learner:
             for rows in parts:
                 # The very calls of `update`: the mini-batch first, then micro-batches of it.
                 minibatch = tokens.select(rows)
-                for microrows in self._plan(minibatch.lengths, _has_counted(minibatch), budget):
+                for microrows in self._plan(minibatch, _has_counted(minibatch), budget):
                     part = minibatch.select(microrows)
                     index = torch.tensor([rows[row] for row in microrows], device=tokens.token_ids.device)
                     time = part.max_response_length
@@ -210,7 +210,7 @@ class Learner:
             attempts += 1
             self.optimizer.drop_gradients()  # half a step's, if memory ran out in the middle
             metrics = Metrics()
-            plan = self._plan(batch.lengths, counted, budget)
+            plan = self._plan(batch, counted, budget)
             for rows in plan:
                 microbatch = batch.select(rows).to(self.device)
                 loss_sum, seen = objective(self.language_model, microbatch)
@@ -259,8 +259,9 @@ class Learner:
                 "off or unscored?), lower the learning rate, or train in float32."
             )
 
-    def _plan(self, lengths: Tensor, counted: Tensor, budget: int) -> list[list[int]]:
-        return plan_microbatches(lengths.tolist(), counted.tolist(), budget=budget)
+    def _plan(self, batch: Batch, counted: Tensor, budget: int) -> list[list[int]]:
+        lengths, groups = batch.lengths.tolist(), batch.prompt_groups
+        return plan_microbatches(lengths, counted.tolist(), budget=budget, groups=groups)
 
     def _find_budget(self, batch: Any, counted: Tensor, forward: Callable[[Any], Tensor]) -> None:
         """Measures the micro-batch budget on the longest row, once."""

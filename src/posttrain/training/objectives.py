@@ -34,6 +34,11 @@ class Batch(Protocol):
         """Tokens of each row, which a micro-batch budget counts."""
         ...
 
+    @property
+    def prompt_groups(self) -> list[int]:
+        """Rows with one number have their beginning in common, so they cost less beside each other."""
+        ...
+
     def select(self, rows: list[int]) -> Self:
         """These rows, without padding that none of them needs."""
         ...
