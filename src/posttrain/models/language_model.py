@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -155,15 +155,15 @@ class LanguageModel:
         """
         return merged_weights(self.causal_lm)
 
-    def save(self, folder: str | Path, *, masters: Mapping[str, Tensor] | None = None) -> Path:
+    def save(self, folder: str | Path) -> Path:
         """Writes a folder that `AutoModelForCausalLM.from_pretrained` opens, and returns its path.
 
-        With tokenizer, chat template and generation config; tied weights once. A LoRA adapter is merged into
-        the weights there and also written on its own to `folder/adapter`, which `PeftModel` opens.
-        `masters`: float32 tensors by the names of `named_weights` to write in place of the weights computed
-        with. Raises ValueError for a name that the model does not have.
+        With tokenizer, chat template and generation config; tied weights once, in the dtype that the model
+        computes in: what is loaded again is what was trained and evaluated. A LoRA adapter is merged into the
+        weights there, which are then float32 (bfloat16 would round small adapters away), and also written on
+        its own to `folder/adapter`, which `PeftModel` opens.
         """
-        return export_model(self, Path(folder), masters or {})
+        return export_model(self, Path(folder))
 
     @property
     def _output_embeddings(self) -> Any:
@@ -173,14 +173,14 @@ class LanguageModel:
         """Every row by itself, padded on the right."""
         length = tokens.token_ids.shape[1]
         steps = torch.arange(length, device=tokens.token_ids.device)
-        output = self.causal_lm.base_model(
+        hidden: Tensor = self.causal_lm.base_model(
             input_ids=tokens.token_ids,
             attention_mask=(steps[None, :] < tokens.lengths[:, None]).long(),
             position_ids=steps[None, :].expand(len(tokens), length),
             use_cache=False,
-        )
-        positions = tokens.predicting_positions[:, :, None].expand(-1, -1, output.last_hidden_state.shape[-1])
-        return output.last_hidden_state.gather(1, positions)
+        ).last_hidden_state
+        positions = tokens.predicting_positions[:, :, None].expand(-1, -1, hidden.shape[-1])
+        return hidden.gather(1, positions)
 
     def _can_share_prompts(self) -> bool:
         """Whether this model gives the same hidden states when a prompt is computed once; found out by trying."""

@@ -43,7 +43,7 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
     columns = torch.arange(longest, device=device)
     # Without the config: sliding layers would drop keys that responses of other lengths still see.
     cache = DynamicCache()
-    prompt_hidden = decoder(
+    prompt_hidden: Tensor = decoder(
         input_ids=tokens.token_ids[first, :longest] * (columns[None, :] < lengths[:, None]),
         attention_mask=(columns[None, :] < lengths[:, None]).long(),
         position_ids=columns[None, :].expand(len(first), longest),
@@ -61,12 +61,13 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
     offset = (longest - lengths)[:, None]
     moved = (columns[None, :] - offset).clamp(min=0)
     prompt_mask = columns[None, :] >= offset
-    for layer in cache.layers:
+    layers: Any = cache.layers
+    for layer in layers:
         layer.keys = _moved(layer.keys, moved).index_select(0, of_prompt)
         layer.values = _moved(layer.values, moved).index_select(0, of_prompt)
     steps = torch.arange(time - 1, device=device)
     response_mask = steps[None, :] < tokens.response_lengths[:, None]
-    response_hidden = decoder(
+    response_hidden: Tensor = decoder(
         input_ids=tokens.response_ids[:, :-1],
         attention_mask=torch.cat([prompt_mask[of_prompt], response_mask], dim=1).long(),
         position_ids=tokens.prompt_lengths[:, None] + steps[None, :],

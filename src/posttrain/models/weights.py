@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,15 +17,19 @@ ADAPTER_FOLDER = "adapter"
 
 
 @torch.no_grad()
-def merged_weights(causal_lm: Any) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor of every parameter, tied ones once, as if no LoRA layer had been put in."""
+def merged_weights(causal_lm: Any, *, keep_float32: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of every parameter, tied ones once, as if no LoRA layer had been put in.
+
+    Weights with an adapter are added up in float32, and stay so with `keep_float32`.
+    """
     for name, parameter in causal_lm.named_parameters():
         if ".lora_" in name:
             continue
         tensor = parameter.detach()
         if name.endswith(".base_layer.weight"):
             layer = causal_lm.get_submodule(name.removesuffix(".base_layer.weight"))
-            tensor = _merged(layer, tensor)
+            merged = _merged(layer, tensor)
+            tensor = merged if keep_float32 else merged.to(tensor.dtype)
         yield name.replace(".base_layer.", "."), tensor
 
 
@@ -34,21 +37,12 @@ def _merged(layer: Any, weight: Tensor) -> Tensor:
     merged = weight.float()
     for adapter in layer.active_adapters:
         merged = merged + layer.get_delta_weight(adapter).float()
-    return merged.to(weight.dtype)
+    return merged
 
 
-def export_model(language_model: LanguageModel, folder: Path, masters: Mapping[str, Tensor]) -> Path:
+def export_model(language_model: LanguageModel, folder: Path) -> Path:
     """Writes weights, tokenizer, chat template and generation config; see `LanguageModel.save`."""
-    weights = dict(language_model.named_weights())
-    unknown = sorted(set(masters) - set(weights))
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], weights, n=1)
-        raise ValueError(
-            f"masters has {unknown[0]!r}, which {language_model.name} does not"
-            + (f"; the nearest weight is {near[0]!r}" if near else "")
-            + ". Use the names of named_weights()."
-        )
-    weights |= {name: tensor.detach() for name, tensor in masters.items()}
+    weights = dict(merged_weights(language_model.causal_lm, keep_float32=True))
     causal_lm = language_model.causal_lm
     folder.mkdir(parents=True, exist_ok=True)
     # Only one of two tied names is written; from_pretrained fills in the other.
@@ -61,7 +55,7 @@ def export_model(language_model: LanguageModel, folder: Path, masters: Mapping[s
 
 
 def _record_dtype(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    # from_pretrained opens a model in the dtype its config names: with masters that is not the module's.
+    # from_pretrained opens a model in the dtype its config names: with a merged adapter not the module's.
     widest = torch.float32 if any(t.dtype == torch.float32 for t in weights.values()) else None
     path = folder / "config.json"
     config = json.loads(path.read_text())

@@ -85,7 +85,7 @@ def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPORes
             for step in session.steps():
                 run.step(step)
             if session.steps_done == config.steps:
-                session.export_model(partial(run.policy.save, masters=run.learner.masters()))
+                session.export_model(run.policy.save)
         return _result(session)
 
 

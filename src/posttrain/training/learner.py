@@ -162,10 +162,6 @@ class Learner:
         )
         return self._within_memory(run)
 
-    def masters(self) -> dict[str, Tensor]:
-        """Float32 masters of half-precision parameters, for `LanguageModel.save`; none in a float32 model."""
-        return {item.name: item.master.detach() for item in self.optimizer.trained if item.has_own_master}
-
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Flat tensors and a JSON-able dict from which training goes on to the same bits.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from posttrain.errors import CheckpointError, ConfigError
+from posttrain.training.dithered_rounding import round_dithered_
 from posttrain.training.schedule import LearningRateSchedule
 
 NORM_CHUNK = 1 << 16  # elements; a float32 norm of 28 million elements at once is off by 1.5e-3 on CPU
@@ -64,7 +65,7 @@ class Optimizer:
     In bfloat16 an update of lr 1e-6 is lost to rounding (8 bits of mantissa), and so are small gradients
     added up over micro-batches. So half-precision parameters get a float32 master and a float32 gradient sum:
     a hook adds each micro-batch's gradient into it as soon as autograd has finished it and frees the
-    half-precision one; after a step the masters are rounded into the parameters.
+    half-precision one; after a step the masters are rounded into the parameters (see `dithered_rounding`).
     A parameter that got no gradient counts as having gradient 0, so that the step does not depend on which
     rank or micro-batch used it.
 
@@ -193,9 +194,10 @@ class Optimizer:
 
     @torch.no_grad()
     def _round_masters_into_parameters(self) -> None:
-        for item in self.trained:
+        for index, item in enumerate(self.trained):
             if item.has_own_master:
-                item.parameter.copy_(item.master)
+                # An odd multiple: no two parameters get the same thresholds side by side.
+                round_dithered_(item.parameter, item.master, offset=index * 40_503)
 
 
 def global_norm(tensors: list[Tensor]) -> float:

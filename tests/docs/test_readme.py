@@ -1,0 +1,107 @@
+"""What the README and the examples show is run, on a tiny model instead of the real one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posttrain.cli import _COMMANDS
+from posttrain.config.grpo import GRPOConfig
+from posttrain.config.loading import load_config
+from tests.tiny_models import save_tiny_model
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+FAST = ["--steps", "1", "--prompts_per_step", "2", "--responses_per_prompt", "2", "--evaluation.num-prompts", "2"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def run(*words: str, cwd: Path = ROOT) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    save_tiny_model(folder, seed=1)
+    return folder
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for name in re.findall(r"`((?:src|docs|examples|tests)/[^`]+)`", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_two_commands_are_there():
+    assert "./run demo" in README
+    assert "./run test" in README
+    assert "./run test" in (ROOT / ".ci/run").read_text()
+
+
+def test_commands_of_the_readme_exist():
+    for line in re.findall(r"^    \./run posttrain (.*)$", README, flags=re.MULTILINE):
+        command, *words = shlex.split(line)
+        assert command in _COMMANDS
+        if not words[0].startswith("--"):
+            words = words[1:]  # a folder or file that a run would have made
+        if command != "evaluate":
+            load_config(_COMMANDS[command][1], None, words)
+
+
+@pytest.mark.slow
+def test_the_first_run_in_toml(model, tmp_path):
+    (tmp_path / "own.toml").write_text(blocks("toml")[0])
+    output = run("-m", "posttrain", "grpo", "own.toml", "--model", str(model), *FAST, cwd=tmp_path)
+    assert "held-out exact match after" in output
+    output = run("-m", "posttrain", "evaluate", "runs/own", "--evaluation.num-prompts", "2", cwd=tmp_path)
+    assert "pass@1" in output
+
+
+@pytest.mark.slow
+def test_the_first_run_in_python(model, tmp_path):
+    text = blocks("python")[0]
+    assert "steps=20" in text
+    smaller = text.replace(
+        "steps=20", f'steps=1, model="{model}", prompts_per_step=2, responses_per_prompt=2'
+    )
+    (tmp_path / "own.py").write_text(smaller)
+    assert run("own.py", cwd=tmp_path).strip().endswith("runs/own-reward/model")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_example_configurations_are_valid(path):
+    load_config(GRPOConfig, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_example_configurations_run(path, model, tmp_path):
+    words = ["-m", "posttrain", "grpo", str(path), "--model", str(model), "--output", str(tmp_path / "run"), *FAST]
+    assert "held-out exact match after" in run(*words)
+
+
+@pytest.mark.slow
+def test_example_script_runs(model, tmp_path):
+    text = (ROOT / "examples/short_answers.py").read_text()
+    assert "steps=10" in text
+    smaller = text.replace("steps=10", f'steps=1, model="{model}"').replace(
+        '"runs/short-answers"', f'"{tmp_path / "run"}"'
+    )
+    (tmp_path / "own.py").write_text(smaller)
+    assert str(tmp_path / "run") in run(str(tmp_path / "own.py"))
