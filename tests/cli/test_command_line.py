@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.tiny_models import save_tiny_model
 
 import posttrain
-from tests.tiny_models import save_tiny_model
 
 
 def posttrain_command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,10 @@ def test_help_of_a_command_explains_its_settings(command):
         (["grpo", "nothing.toml"], "there is no such configuration file"),
         (["grpo", "--data.task", "sum"], "did you mean 'sums'"),
         (["grpo", "--data.task", "sums", "--data.task-options.digit", "2"], "did you mean 'digits'"),
-        (["grpo", "--data.task", "sums", "--sampling.temprature", "1"], "Did you mean 'sampling.temperature'"),
+        (
+            ["grpo", "--data.task", "sums", "--sampling.temprature", "1"],
+            "Did you mean 'sampling.temperature'",
+        ),
         (["grpo", "--data.task", "sums", "--sampling.temperature", "hot"], "valid number"),
         (["grpo", "--data.task", "sums", "--compute.device", "cuda:9"], "cannot be used here"),
         (["grpo", "--data.path", "nothing.jsonl"], "does not exist"),
@@ -83,7 +86,15 @@ def test_wrong_input_gets_one_clear_message(words, message, tmp_path):
 
 @pytest.mark.slow
 def test_generate_prints_and_writes(model, tmp_path):
-    words = ["generate", "--model", str(model), "--sampling.max-new-tokens", "5", "--responses-per-prompt", "2"]
+    words = [
+        "generate",
+        "--model",
+        str(model),
+        "--sampling.max-new-tokens",
+        "5",
+        "--responses-per-prompt",
+        "2",
+    ]
     done = posttrain_command(*words, "--prompt", "hello")
     assert done.returncode == 0, done.stderr
     assert "> hello" in done.stdout

@@ -28,8 +28,26 @@ def test_one_digit_sums_are_all_there_once() -> None:
     assert sorted(train + held_out) == sorted(
         f"What is {a} + {b}? Reply with only the number." for a in range(10) for b in range(10)
     )
-    assert (len(train), len(held_out)) == (75, 25)
+    assert (len(train), len(held_out)) == (77, 23)
     assert (len(contents("products", "train")), len(contents("products", "held_out"))) == (75, 25)
+
+
+@pytest.mark.parametrize("name", ["sums", "products"])
+def test_with_twins_apart_a_quarter_is_held_out(name: str) -> None:
+    train, held_out = (contents(name, split, twins_together=False) for split in ("train", "held_out"))
+    assert (len(train), len(held_out)) == (75, 25)
+    assert not set(train) & set(held_out)
+
+
+def test_no_sum_is_held_out_with_its_twin_and_no_answer_is_lost() -> None:
+    """What the split's salt was chosen for: a model that is never asked for a number learns not to give it."""
+    held_out = Problems(make_task("sums", {"twins_together": False}), "held_out")
+    operands = [tuple(str(p.content).removeprefix("What is ").split("?")[0].split(" + ")) for p in held_out]
+    assert not [(a, b) for a, b in operands if a < b and (b, a) in operands]
+    answers = [int(a) + int(b) for a, b in operands]
+    for answer in set(answers):
+        problems = sum(a + b == answer for a in range(10) for b in range(10))
+        assert problems == 1 or answers.count(answer) <= problems / 2
 
 
 @pytest.mark.parametrize("name", ["sums", "products"])
@@ -48,8 +66,8 @@ def test_the_split_never_moves() -> None:
     assert (drawn.columns["numbers"], drawn.columns["target"]) == PINNED_COUNTDOWN
 
 
-PINNED_SUMS = ["0", "1", "1", "2", "9", "10", "9", "10"]
-PINNED_COUNTDOWN = ([2, 3, 12], 13)
+PINNED_SUMS = ["7", "2", "4", "5", "7", "4", "8", "5"]
+PINNED_COUNTDOWN = ([7, 6, 11], 24)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -131,7 +149,7 @@ def test_problems_behave_like_a_list() -> None:
     assert problems[2:4] == [problems[2], problems[3]]
     with pytest.raises(IndexError):
         problems[10]
-    assert len(Problems(make_task("sums"), "train", count=1000)) == 75
+    assert len(Problems(make_task("sums"), "train", count=1000)) == 77
     assert len(Problems(make_task("sorting"), "train")) == 10_000
     prints = {
         Problems(make_task("sums", p), s, seed=e, count=c).fingerprint

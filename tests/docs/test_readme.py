@@ -10,15 +10,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.tiny_models import save_tiny_model
 
 from posttrain.cli import _COMMANDS
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.loading import load_config
-from tests.tiny_models import save_tiny_model
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-FAST = ["--steps", "1", "--prompts_per_step", "2", "--responses_per_prompt", "2", "--evaluation.num-prompts", "2"]
+FAST = [
+    "--steps",
+    "1",
+    "--prompts_per_step",
+    "2",
+    "--responses_per_prompt",
+    "2",
+    "--evaluation.num-prompts",
+    "2",
+]
 
 
 def blocks(language: str) -> list[str]:
@@ -92,7 +101,17 @@ def test_example_configurations_are_valid(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.name)
 def test_example_configurations_run(path, model, tmp_path):
-    words = ["-m", "posttrain", "grpo", str(path), "--model", str(model), "--output", str(tmp_path / "run"), *FAST]
+    words = [
+        "-m",
+        "posttrain",
+        "grpo",
+        str(path),
+        "--model",
+        str(model),
+        "--output",
+        str(tmp_path / "run"),
+        *FAST,
+    ]
     assert "held-out exact match after" in run(*words)
 
 

@@ -18,7 +18,7 @@ SUMS = {
     "model": "smollm2",
     "prompts_per_step": 16,
     "responses_per_prompt": 8,
-    "data": {"task": "sums", "task_options": {"digits": 1}},
+    "data": {"task": "sums", "task_options": {"digits": 1, "twins_together": False}},
     "sampling": {"max_new_tokens": 16},
     # Token mean and no KL: the settings that the expected curve was measured with.
     "algorithm": {"preset": "grpo", "aggregation": "token", "kl_coef": 0.0},

@@ -32,9 +32,13 @@ def whole_number(kind: str, name: str, value: object, low: int, high: int) -> No
 
 @dataclass(frozen=True, slots=True)
 class _TwoOperands:
-    """Two operands of `digits` digits each; one digit means 0 to 9, two mean 10 to 99."""
+    """Two operands of `digits` digits each; one digit means 0 to 9, two mean 10 to 99.
+
+    `twins_together`: a + b and b + a are both trained on or both held out, the stricter test.
+    """
 
     digits: int = 1
+    twins_together: bool = True
 
     name: ClassVar[str]
     verifier: ClassVar[str] = "exact_answer"
@@ -42,6 +46,10 @@ class _TwoOperands:
 
     def __post_init__(self) -> None:
         whole_number(self.name, "digits", self.digits, 1, 100)
+        if not isinstance(self.twins_together, bool):
+            raise ConfigError(
+                f"the task {self.name!r}: twins_together is true or false, not {self.twins_together!r}"
+            )
 
     def _range(self) -> range:
         return range(0 if self.digits == 1 else 10 ** (self.digits - 1), 10**self.digits)
@@ -58,8 +66,8 @@ class _TwoOperands:
         return rng.randrange(low, high), rng.randrange(low, high)
 
     def identity(self, content: Content) -> Content:
-        """The same for a + b and b + a: seeing one gives the other away."""
-        return tuple(sorted(content))
+        """The same for a + b and b + a, where seeing one is to give the other away."""
+        return tuple(sorted(content)) if self.twins_together else content
 
 
 class Sums(_TwoOperands):

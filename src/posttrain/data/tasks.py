@@ -34,8 +34,9 @@ REASONING_GYM: Final = "reasoning_gym:"
 HELD_OUT_ONE_IN: Final = 4
 DEFAULT_COUNT: Final[Mapping[Split, int]] = {"train": 10_000, "held_out": 1_000}
 _MAX_DRAWS = 10_000
-# Chosen so that exactly 25 of the 100 one-digit sums, and of the products, are held out.
-_SALT: Final = "posttrain split 789"
+# Chosen by counting, before any training: with twins apart, exactly 25 of the 100 one-digit sums and of the products
+# are held out, no sum together with its twin, and of no answer more than half. With twins together it is 23 and 25.
+_SALT: Final = "posttrain split 11950"
 
 
 class Task(Protocol):

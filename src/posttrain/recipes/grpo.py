@@ -10,12 +10,11 @@ settings: `posttrain.config.algorithm.PRESETS`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from posttrain.config.grpo import GRPOConfig
 from posttrain.distributed.collectives import SingleProcess
@@ -30,6 +29,7 @@ from posttrain.recipes.session import MAY_CHANGE_ON_RESUME, Snapshot, TrainingSe
 from posttrain.recipes.setup import load_policy, optimizer_settings, sampling_of
 from posttrain.rewards.scoring import score
 from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.runs.step_clock import StepClock
 from posttrain.training.invariants import (
     check_first_ratio,
     check_policy_batch,
@@ -41,9 +41,8 @@ from posttrain.training.learner import Learner
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_minibatches
 from posttrain.training.objectives import PolicyGradient
+from posttrain.training.randomness import random_state, restore_random_state
 from posttrain.types import Prompt, Rollout, Sampling, ScoredRollout
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -152,15 +151,16 @@ class _Run:
             ),
         )
         if checkpoint is not None:
-            learner.load_state_dict(checkpoint.tensors, checkpoint.state["learner"])
+            learner.load_state_dict(checkpoint.tensors_of("learner"), checkpoint.state["learner"])
             rendered.stream.load_state_dict(checkpoint.state["prompts"])
+            restore_random_state(checkpoint.tensors_of("random"), checkpoint.state["random"])
         engine.load_weights(policy.named_weights(), policy_version=session.first_step - 1)
         session.record_start(str(policy.device))
         return run
 
     def step(self, step: int) -> None:
         """One step of GRPO: Algorithm 1 of DeepSeekMath, lines 4 to 10."""
-        config, clock = self.config, _Clock()
+        config, clock = self.config, StepClock()
         groups = sample_groups(
             config.algorithm,
             prompts_per_step=config.prompts_per_step,
@@ -213,9 +213,7 @@ class _Run:
                 check = partial(check_first_ratio, dtype=self.policy.dtype) if is_first else None
                 self.learner.update(batch.select(rows), self.objective, check=check)
                 found = found + self.learner.last_update
-        means = metrics | found.means()
-        means["clip_fraction"] = means["clip_fraction_low"] + means["clip_fraction_high"]
-        return means
+        return metrics | found.means()
 
     def evaluate(self, step: int) -> None:
         """The held-out score after `step` steps is in the log, where it is due and not there yet."""
@@ -246,31 +244,18 @@ class _Run:
         self.session.write_step(step, metrics, timings, scored)
 
     def _snapshot(self) -> Snapshot:
-        tensors, state = self.learner.state_dict()
+        tensors, learner = self.learner.state_dict()
+        # Every draw of this recipe has a name of its own; the global generators are saved for what users add.
+        random_tensors, random_numbers = random_state()
         return Snapshot(
             write_model=self.policy.save,
-            tensors=tensors,
-            state={"learner": state, "prompts": self.prompts.stream.state_dict()},
+            tensors={"learner": tensors, "random": random_tensors},
+            state={
+                "learner": learner,
+                "prompts": self.prompts.stream.state_dict(),
+                "random": random_numbers,
+            },
         )
-
-
-class _Clock:
-    """Seconds spent in the parts of one step."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def timed(self, name: str, function: Callable[..., Result]) -> Callable[..., Result]:
-        """The same function; the time of its calls adds up under `name`."""
-
-        def timed(*arguments: Any) -> Result:
-            started_at = time.perf_counter()
-            try:
-                return function(*arguments)
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started_at
-
-        return timed
 
 
 def _result(session: TrainingSession) -> GRPOResult:

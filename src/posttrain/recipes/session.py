@@ -40,10 +40,10 @@ EXPORTED = "posttrain.json"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a recipe needs to go on after a step."""
+    """Everything that a recipe needs to go on after a step; `tensors` by owner and name."""
 
     write_model: Callable[[Path], object]
-    tensors: Mapping[str, torch.Tensor]
+    tensors: Mapping[str, Mapping[str, torch.Tensor]]
     state: Mapping[str, Any]
 
 
@@ -180,7 +180,8 @@ class TrainingSession:
             return
         self.view.phase("save", 0, 1)
         taken = snapshot()
-        self.checkpoints.save(step, taken.write_model, dict(taken.tensors), dict(taken.state))
+        tensors = {f"{owner}/{name}": t for owner, own in taken.tensors.items() for name, t in own.items()}
+        self.checkpoints.save(step, taken.write_model, tensors, taken.state)
         if self.interrupted and step < self.config.steps:
             self.view.note(
                 f"stopped after step {step} of {self.config.steps}, which is saved. "

@@ -50,6 +50,11 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
 
+    def tensors_of(self, owner: str) -> dict[str, Tensor]:
+        """The tensors that were saved as `owner/name`, by name."""
+        prefix = f"{owner}/"
+        return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+
     @property
     def model_folder(self) -> Path:
         """The folder that `write_model` filled."""
