@@ -73,7 +73,9 @@ def test_help_of_a_command_explains_its_settings(command):
         (["grpo"], "data"),
         (["generate"], "give either --prompt"),
         (["generate", "--prompt", "a", "--model", "./no/model"], "no model at"),
-        (["evaluate", "--data.path", "a.jsonl"], "does not exist"),
+        (["evaluate", "--data.path", "a.jsonl"], "nothing to evaluate on"),
+        (["evaluate", "--data.held-out-path", "a.jsonl"], "does not exist"),
+        (["evaluate", "--data.task", "sums", "--output", "/proc/no/file.json"], "cannot be written"),
     ],
 )
 def test_wrong_input_gets_one_clear_message(words, message, tmp_path):

@@ -114,8 +114,8 @@ def test_broken_toml_names_the_line(write):
 
 
 def test_prompts_come_from_one_source(write):
-    assert "neither is set" in message(write("[data]\n"))
-    assert "both are set" in message(write("[data]\npath = 'x.jsonl'\ntask = 'sums'\n"))
+    assert "neither data.path nor data.task is set" in message(write("[data]\n"))
+    assert "are both set" in message(write("[data]\npath = 'x.jsonl'\ntask = 'sums'\n"))
 
 
 def test_preset_is_overridden_by_what_is_written(write):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posttrain.config.algorithm import AlgorithmSection
-from posttrain.recipes.groups import advantages_of, group_metrics, sample_groups
+from posttrain.recipes.groups import advantages_of, sample_groups
 from posttrain.types import Prompt, Rollout, Score, ScoredRollout
 
 
@@ -60,7 +60,7 @@ def test_advantages_compare_within_a_group():
     half = math.sqrt(0.5)
     assert advantages.tolist() == pytest.approx([half, -half, 0.0, 0.0])
     assert groups.is_trained.all()
-    assert group_metrics(groups)["zero_variance_share"] == 0.5
+    assert groups.metrics["zero_variance_share"] == 0.5
 
 
 def test_equal_rewards_can_be_dropped():
@@ -73,7 +73,7 @@ def test_unscored_responses_leave_statistics_and_training():
     half = math.sqrt(0.5)
     assert advantages.tolist() == pytest.approx([0.0, half, -half])
     assert groups.is_trained.tolist() == [False, True, True]
-    metrics = group_metrics(groups)
+    metrics = groups.metrics
     assert metrics["unscored_share"] == pytest.approx(1 / 3)
     assert metrics["reward_mean"] == 0.5
     assert metrics["reward/exact"] == 0.5
@@ -111,7 +111,7 @@ def test_resampling_draws_until_a_group_differs():
     assert drawn == [1, 1, 1]
     assert {r.prompt.prompt_id for r in groups.rollouts} == {"c"}
     assert groups.is_trained.all()
-    assert group_metrics(groups)["num_groups_sampled"] == 3
+    assert groups.metrics["num_groups"] == 3
 
 
 def test_resampling_gives_up_and_trains_on_nothing():
@@ -133,7 +133,7 @@ def test_groups_are_by_id_not_by_position():
             groups.rewards[order],
             groups.is_trained[order],
             groups.zero_variance[order],
-            2,
+            groups.metrics,
         ),
         groups.rewards[order],
         AlgorithmSection(),
@@ -144,3 +144,16 @@ def test_groups_are_by_id_not_by_position():
 def test_leave_one_out():
     _, advantages, _ = sampled({"a": [1.0, 0.0, 0.5]}, preset="rloo")
     assert advantages.tolist() == pytest.approx([0.75, -0.75, 0.0])
+
+
+def test_a_group_whose_cut_responses_lose_their_reward_is_informative():
+    groups, _, _ = sampled({"a": [1.0, 1.0]}, cut={("a", 1)}, overlong="zero", zero_variance_groups="drop")
+    assert groups.is_trained.all()
+
+
+def test_metrics_count_groups_that_others_took_the_place_of():
+    plan = {"a": [1.0, 1.0], "b": [1.0, 0.0]}
+    groups, _, _ = sampled(plan, zero_variance_groups="resample", max_resample_rounds=2)
+    assert groups.metrics["reward_mean"] == 0.75
+    assert groups.metrics["zero_variance_share"] == 0.5
+    assert groups.metrics["trained_share"] == 0.5

@@ -55,7 +55,7 @@ def loss_of(preset: str) -> float:
     if algorithm.kl_in == "reward":
         kl = OLD - REFERENCE
         rewards = rewards - algorithm.kl_coef * torch.where(mask, kl, 0.0).sum(-1)
-    groups = Groups((), torch.tensor(GROUPS), rewards, rewards == rewards, rewards != rewards, 2)
+    groups = Groups((), torch.tensor(GROUPS), rewards, rewards == rewards, rewards != rewards, {})
     advantages = advantages_of(groups, rewards, algorithm)
     objective = PolicyGradient(
         clip_low=algorithm.clip_low,

@@ -173,7 +173,7 @@ def test_length_reward() -> None:
         (RewardTerm(), "either `name`"),
         (RewardTerm(name="contains", function="a.py:b"), "one of them"),
         (RewardTerm(name="exact_answer", options={"mod": "whole"}), "did you mean 'mode'"),
-        (RewardTerm(name="exact_answer", options={"mode": "hole"}), "one of final, whole"),
+        (RewardTerm(name="exact_answer", options={"mode": "hole"}), "one of final, last_number, whole"),
         (RewardTerm(name="regular_expression"), "needs the option 'pattern'"),
         (RewardTerm(name="regular_expression", options={"pattern": "("}), "malformed"),
         (RewardTerm(name="length_reward", options={"maximun": 3}), "did you mean 'maximum'"),

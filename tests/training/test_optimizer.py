@@ -93,7 +93,8 @@ def test_half_precision_has_masters_that_keep_small_updates():
     moved = (master - start).abs()
     assert bool((moved > 1e-4).all())  # every step of about 1e-4 was kept
     assert model.matrix.weight.dtype == torch.bfloat16
-    assert torch.equal(model.matrix.weight, master.bfloat16())
+    step = 2.0**-7 * master.abs()  # at most one step of bfloat16's grid away
+    assert bool(((model.matrix.weight.float() - master).abs() <= step).all())
     assert bool((model.matrix.weight == start.bfloat16()).any())  # bfloat16 alone would have lost them
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 from rich.console import Console
 
+from posttrain.commands.output_file import check_output, write_output
 from posttrain.config.inference import GenerateConfig
 from posttrain.config.sections import DataSection
 from posttrain.errors import ConfigError
@@ -20,10 +22,11 @@ from posttrain.types import Prompt, Rollout
 def generate_responses(config: GenerateConfig) -> None:
     """Samples, and prints each response, or writes one JSON object a line to `config.output`."""
     prompts = _prompts(config)
-    if config.output is not None and config.output.exists():
-        raise ConfigError(f"{config.output} exists already. Remove it, or choose another --output.")
+    check_output(config.output)
     policy = load_policy(config.model, config.compute)
     console = Console(stderr=True)
+    if len(prompts.held_out) > config.num_prompts:
+        console.print(f"{config.num_prompts} of {len(prompts.held_out)} prompts; --num-prompts for more")
     rendered = RenderedPrompts(
         prompts,
         policy.tokenizer,
@@ -37,7 +40,7 @@ def generate_responses(config: GenerateConfig) -> None:
         rollouts = engine.generate(rendered.held_out, sampling, config.responses_per_prompt)
     if config.output is not None:
         lines = [json.dumps(_row(rollout), ensure_ascii=False) for rollout in rollouts]
-        config.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_output(config.output, "\n".join(lines) + "\n")
         console.print(f"{len(rollouts)} responses in {config.output}", highlight=False)
         return
     for rollout in rollouts:
@@ -55,10 +58,11 @@ def _prompts(config: GenerateConfig) -> Prompts:
     if config.data is not None:
         opened = open_prompts(config.data, config.seed)
         # Everything may be answered here: a file's own rows, a task's held-out problems.
-        return opened if opened.held_out else dataclasses.replace(opened, held_out=opened.train)
+        asked = opened.held_out or opened.train
+        return dataclasses.replace(opened, train=[], held_out=asked)
     assert config.prompt is not None
     prompt = [Prompt("prompt", config.prompt)]
-    return Prompts(DataSection(path="-"), prompt, prompt, verifier=None)
+    return Prompts(DataSection(held_out_path=Path("-")), [], prompt, verifier=None)
 
 
 def _row(rollout: Rollout) -> dict[str, object]:

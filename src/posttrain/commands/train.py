@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 
 from posttrain.config.grpo import GRPOConfig
+from posttrain.errors import DataError
 from posttrain.evaluation.table import compare, comparison_table
 from posttrain.recipes.grpo import GRPOResult, grpo
+
+INTERRUPTED = 130
+"""Exit status of a run that stopped before its end, as after Ctrl-C: a chain of commands must not go on."""
 
 
 def train_grpo(config: GRPOConfig) -> None:
     """Trains or goes on training, and prints before and after."""
-    print_result(grpo(config), Console())
+    result = grpo(config)
+    print_result(result, Console())
+    if result.model_folder is None:
+        sys.exit(INTERRUPTED)
 
 
 def print_result(result: GRPOResult, console: Console) -> None:
@@ -24,8 +33,12 @@ def print_result(result: GRPOResult, console: Console) -> None:
         return
     before, after = result.before, result.after
     if before is not None and after is not None:
-        console.print(comparison_table(before, after, max_rows=8))
-        console.print(f"change: {compare(before, after).summary()}")
+        try:
+            table, change = comparison_table(before, after, max_rows=8), compare(before, after).summary()
+            console.print(table)
+            console.print(f"change: {change}")
+        except DataError as error:  # resumed with another size of the evaluation
+            console.print(f"before and after: {escape(str(error))}")
     for sentence in result.alarms:
         console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
     rows = {
@@ -37,7 +50,11 @@ def print_result(result: GRPOResult, console: Console) -> None:
     lines = [f"{name:8} {path}" for name, path in rows.items()]
     lines.append(f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")')
     if before is not None and after is not None:
-        lines.append(f"held-out exact match before: {100 * before.correct_share:.1f} %")
-        lines.append(f"held-out exact match after:  {100 * after.correct_share:.1f} %")
+        if result.is_exact:
+            lines.append(f"held-out exact match before: {100 * before.correct_share:.1f} %")
+            lines.append(f"held-out exact match after:  {100 * after.correct_share:.1f} %")
+        else:
+            lines.append(f"held-out mean score before: {before.accuracy:.3f}")
+            lines.append(f"held-out mean score after:  {after.accuracy:.3f}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -98,7 +98,8 @@ class AlgorithmSection(Section):
     def _preset_first(cls, given: Any) -> Any:
         """The preset's values, overridden by the keys that the user wrote."""
         if isinstance(given, dict):
-            return {**PRESETS.get(given.get("preset", "grpo"), {}), **given}
+            preset = given.get("preset", "grpo")
+            return {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **given}
         return given
 
     @model_validator(mode="after")

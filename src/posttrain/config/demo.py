@@ -18,5 +18,7 @@ class DemoConfig(Section):
     """Rounds of generate, score, update."""
     seed: int = Field(0, ge=0)
     """Names every random number of the run."""
-    fresh: bool = True
-    """Start over; false continues a run that was interrupted."""
+    model: str = "smollm2"
+    """Another model than the embedded one; see `posttrain grpo --help`."""
+    fresh: bool = False
+    """Start over, where otherwise an unfinished demo is gone on with."""

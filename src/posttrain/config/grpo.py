@@ -52,6 +52,16 @@ class GRPOConfig(RecipeConfig):
                 f"{self.prompts_per_step * self.responses_per_prompt} responses of a step "
                 "(prompts_per_step x responses_per_prompt). Lower it."
             )
+        cache = self.algorithm.overlong_cache
+        if cache is not None and cache > self.sampling.max_new_tokens:
+            raise ValueError(
+                f"algorithm.overlong_cache = {cache} is more than sampling.max_new_tokens = "
+                f"{self.sampling.max_new_tokens}: the soft penalty starts that many tokens before the limit. Lower it."
+            )
+        if self.data.path is None and self.data.task is None:
+            raise ValueError(
+                'there is nothing to train on: set data.path = "prompts.jsonl", or data.task = "sums"'
+            )
         return self
 
     @property

@@ -151,6 +151,11 @@ def _parse_overrides(kind: type[BaseModel], words: Sequence[str]) -> Iterator[tu
             )
         name, equals, value = word[2:].partition("=")
         key = tuple(name.replace("-", "_").split("."))
+        # What `--help` shows for a flag: --section.no-name switches it off.
+        positive = (*key[:-1], key[-1].removeprefix("no_"))
+        if positive != key and not equals and _is_flag(kind, positive):
+            yield positive, "false"
+            continue
         annotation = _annotation_at(kind, key)
         if not equals:
             if annotation is bool and (not rest or rest[0].startswith("--")):
@@ -160,6 +165,13 @@ def _parse_overrides(kind: type[BaseModel], words: Sequence[str]) -> Iterator[tu
             else:
                 raise ConfigError(f"{word} needs a value: {word} VALUE")
         yield key, _override_value(annotation, value)
+
+
+def _is_flag(kind: type[BaseModel], key: tuple[str, ...]) -> bool:
+    try:
+        return _annotation_at(kind, key) in (bool, bool | None)
+    except ConfigError:
+        return False
 
 
 def _annotation_at(kind: type[BaseModel], key: Key) -> Any:

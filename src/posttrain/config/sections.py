@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
     """Frozen settings that refuse keys they do not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -26,6 +26,20 @@ class Section(BaseModel):
             name: None if value == "none" and name in cls.model_fields and _allows_none(cls, name) else value
             for name, value in given.items()
         }
+
+
+def as_toml_values(section: Section) -> dict[str, Any]:
+    """The settings as TOML can hold them and `load_config` reads them back: "none" where None is not the default."""
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            values[name] = as_toml_values(value)
+        elif value is not None:
+            values[name] = section.model_dump(mode="json", include={name}, exclude_none=True)[name]
+        elif field.default is not None:
+            values[name] = "none"
+    return values
 
 
 def _allows_none(section: type[BaseModel], name: str) -> bool:
@@ -52,13 +66,22 @@ class DataSection(Section):
     max_prompt_tokens: int = Field(1024, ge=1)
     """Longer prompts are left out and counted."""
 
+    @field_validator("path", "held_out_path")
+    @classmethod
+    def _from_anywhere(cls, path: Path | None) -> Path | None:
+        """Absolute, so that a run can be resumed and evaluated from another folder."""
+        return None if path is None else path.expanduser().absolute()
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.path is None) == (self.task is None):
-            state = "both are" if self.path is not None else "neither is"
+        if self.path is not None and self.task is not None:
             raise ValueError(
-                f"data.path and data.task: {state} set, but prompts come from one source. "
-                'Set data.path = "prompts.jsonl", or data.task = "sums".'
+                "data.path and data.task are both set, but prompts come from one source. Remove one of them."
+            )
+        if self.path is None and self.task is None and self.held_out_path is None:
+            raise ValueError(
+                'no prompts: neither data.path nor data.task is set. Set data.path = "prompts.jsonl", or '
+                'data.task = "sums".'
             )
         if self.task is None and self.task_options:
             raise ValueError("data.task_options belongs to data.task, which is not set. Remove it.")
@@ -94,8 +117,19 @@ class RewardTermSection(Section):
     compute_score(data_source, solution_str, ground_truth), verifier is f(completion, columns)."""
     weight: float = 1.0
     """The reward is the weighted sum of the terms."""
+    label: str | None = None
+    """What the term is called in the log; by default its name."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of a built-in verifier."""
+
+    @field_validator("function")
+    @classmethod
+    def _from_anywhere(cls, function: str | None) -> str | None:
+        """With an absolute path, so that a run can be resumed and evaluated from another folder."""
+        if function is None or ":" not in function:
+            return function
+        path, _, name = function.rpartition(":")
+        return f"{Path(path).expanduser().absolute()}:{name}"
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -158,7 +192,7 @@ class ComputeSection(Section):
     """Where and how numbers are computed."""
 
     device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
+    """auto (a CUDA GPU if there is one), cpu, cuda, cuda:1."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the forward and backward pass; weights are kept in float32 too. auto: bfloat16 where it is fast."""
     microbatch_tokens: int | Literal["auto"] = "auto"

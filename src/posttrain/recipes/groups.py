@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +25,8 @@ class Groups:
     """Scored rollouts of one step and what is known of them; one row a rollout.
 
     `rewards` are the scores after the treatment of responses that were cut, NaN where there is none;
-    `is_trained` is False for rows that the update must not see. `num_groups_sampled` counts those that were
-    replaced, too.
+    `is_trained` is False for rows that the update must not see. `metrics` are about everything that was
+    sampled, groups that others took the place of included.
     """
 
     scored: tuple[ScoredRollout, ...]
@@ -34,7 +34,7 @@ class Groups:
     rewards: Tensor
     is_trained: Tensor
     zero_variance: Tensor
-    num_groups_sampled: int
+    metrics: Mapping[str, float]
 
     @property
     def rollouts(self) -> list[Rollout]:
@@ -57,12 +57,10 @@ def sample_groups(
     `prompts_per_step` groups differ within themselves or `max_resample_rounds` is over; surplus is cut.
     """
     scored: list[ScoredRollout] = []
-    num_groups_sampled = 0
     for _round in range(algorithm.max_resample_rounds if algorithm.zero_variance_groups == "resample" else 1):
         prompts = take(prompts_per_step)
-        num_groups_sampled += len(prompts)
         scored += score(generate(prompts))
-        groups = _with_rewards(scored, algorithm, max_new_tokens, num_groups_sampled)
+        groups = _with_rewards(scored, algorithm, max_new_tokens)
         if len(set(groups.group_ids[~groups.zero_variance].tolist())) >= prompts_per_step:
             break
     if algorithm.zero_variance_groups == "resample":
@@ -79,47 +77,50 @@ def advantages_of(groups: Groups, rewards: Tensor, algorithm: AlgorithmSection) 
     )
 
 
-def group_metrics(groups: Groups) -> dict[str, float]:
+def _metrics(
+    scored: Sequence[ScoredRollout], group_ids: Tensor, zero_variance: Tensor, is_trained: Tensor
+) -> dict[str, float]:
     """The step's numbers about rewards, groups and lengths, under the names of `runs.metric_names`.
 
     The reward is the one that was scored, before any penalty for length; parts are unweighted.
     """
-    raw = _raw_scores(groups.scored)
+    raw = _raw_scores(scored)
     valid = raw[~raw.isnan()]
-    lengths = torch.tensor([len(rollout.response_ids) for rollout in groups.rollouts], dtype=torch.float64)
-    cut = [rollout.finish_reason == "length" for rollout in groups.rollouts]
-    first_of_group = {int(group): row for row, group in reversed(list(enumerate(groups.group_ids.tolist())))}
-    flat = groups.zero_variance[list(first_of_group.values())].double()
+    lengths = torch.tensor([len(item.rollout.response_ids) for item in scored], dtype=torch.float64)
+    cut = [item.rollout.finish_reason == "length" for item in scored]
+    first_of_group = {int(group): row for row, group in reversed(list(enumerate(group_ids.tolist())))}
+    flat = zero_variance[list(first_of_group.values())].double()
     metrics = {
         "reward_mean": float(valid.mean()) if len(valid) else NAN,
         "reward_std": float(valid.std()) if len(valid) > 1 else 0.0,
         "zero_variance_share": float(flat.mean()) if len(flat) else NAN,
         "num_groups": float(len(first_of_group)),
-        "num_groups_sampled": float(groups.num_groups_sampled),
         "unscored_share": float(raw.isnan().double().mean()) if len(raw) else NAN,
-        "trained_share": float(groups.is_trained.double().mean()) if len(raw) else NAN,
+        "trained_share": float(is_trained.double().mean()) if len(raw) else NAN,
         "response_length_mean": float(lengths.mean()) if len(raw) else NAN,
         "response_length_max": float(lengths.max()) if len(raw) else NAN,
         "cut_share": sum(cut) / len(cut) if cut else NAN,
         "num_response_tokens": float(lengths.sum()),
     }
-    return metrics | _part_means(groups.scored)
+    return metrics | _part_means(scored)
 
 
 def _with_rewards(
-    scored: Sequence[ScoredRollout], algorithm: AlgorithmSection, max_new_tokens: int, num_groups_sampled: int
+    scored: Sequence[ScoredRollout], algorithm: AlgorithmSection, max_new_tokens: int
 ) -> Groups:
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(item.rollout.prompt.group_id, len(numbers)) for item in scored]
     group_ids = torch.tensor(ids, dtype=torch.long)
     raw = _raw_scores(scored)
-    # Groups are told apart on raw scores: a length penalty must not make equal answers look different.
-    zero_variance = ~informative_groups(raw, group_ids)
     rewards = _after_overlong_rule(raw, scored, algorithm, max_new_tokens)
+    # A penalty for length must not make equal answers look different (DAPO looks at the raw accuracy).
+    judged = raw if algorithm.overlong == "soft_penalty" else rewards
+    zero_variance = ~informative_groups(judged, group_ids)
     is_trained = ~rewards.isnan()
     if algorithm.zero_variance_groups != "keep":
         is_trained &= ~zero_variance
-    return Groups(tuple(scored), group_ids, rewards, is_trained, zero_variance, num_groups_sampled)
+    metrics = _metrics(scored, group_ids, zero_variance, is_trained)
+    return Groups(tuple(scored), group_ids, rewards, is_trained, zero_variance, metrics)
 
 
 def _raw_scores(scored: Sequence[ScoredRollout]) -> Tensor:
@@ -155,7 +156,7 @@ def _first_informative(groups: Groups, count: int) -> Groups:
         rewards=groups.rewards[rows],
         is_trained=groups.is_trained[rows],
         zero_variance=groups.zero_variance[rows],
-        num_groups_sampled=groups.num_groups_sampled,
+        metrics=groups.metrics,
     )
 
 

@@ -14,20 +14,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from posttrain.config.grpo import GRPOConfig
 from posttrain.distributed.collectives import SingleProcess
 from posttrain.evaluation.evaluate import Evaluation, evaluate
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.reference import FrozenReference
-from posttrain.recipes.groups import group_metrics, sample_groups
+from posttrain.recipes.groups import Groups, sample_groups
 from posttrain.recipes.policy_batch import PolicyBatchBuilder
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
-from posttrain.recipes.reward import RewardFunction, highest_score, open_reward
+from posttrain.recipes.reward import (
+    RewardFunction,
+    gives_right_or_wrong,
+    highest_score,
+    open_reward,
+    term_names,
+)
 from posttrain.recipes.session import MAY_CHANGE_ON_RESUME, Snapshot, TrainingSession, peak_memory_bytes
 from posttrain.recipes.setup import load_policy, optimizer_settings, sampling_of
+from posttrain.rewards.reward import Reward
 from posttrain.rewards.scoring import score
+from posttrain.rollouts.engine import RolloutEngine
 from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.runs.step_clock import StepClock
 from posttrain.training.invariants import (
@@ -50,6 +57,7 @@ class GRPOResult:
     """What a run came to; `model_folder` is None when it was interrupted before its end.
 
     The held-out scores are None where there is nothing held out, and `after` too after an interruption.
+    `is_exact` says that a score is 1 for a right answer and 0 for a wrong one.
     """
 
     run_folder: Path
@@ -57,6 +65,7 @@ class GRPOResult:
     before: Evaluation | None
     after: Evaluation | None
     model_folder: Path | None
+    is_exact: bool
     alarms: tuple[str, ...]
 
 
@@ -75,6 +84,7 @@ def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPORes
             config,
             title=f"grpo {config.model}",
             may_change=_may_change(config),
+            reward_names=term_names(judge),
             highest_score=highest_score(judge),
         ) as session,
     ):
@@ -85,7 +95,7 @@ def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPORes
                 run.step(step)
             if session.steps_done == config.steps:
                 session.export_model(run.policy.save)
-        return _result(session)
+        return _result(session, is_exact=gives_right_or_wrong(judge))
 
 
 @dataclass
@@ -94,27 +104,30 @@ class _Run:
 
     config: GRPOConfig
     session: TrainingSession
-    judge: Any
+    judge: Reward
     prompts: RenderedPrompts
     sampling: Sampling
     policy: LanguageModel
-    engine: TorchEngine
+    engine: RolloutEngine
     learner: Learner
     builder: PolicyBatchBuilder
     objective: PolicyGradient
 
     @classmethod
-    def start(cls, config: GRPOConfig, prompts: Prompts, judge: Any, session: TrainingSession) -> _Run:
+    def start(cls, config: GRPOConfig, prompts: Prompts, judge: Reward, session: TrainingSession) -> _Run:
         """Loads the model, and takes over the checkpoint where there is one."""
         algorithm, checkpoint = config.algorithm, session.take_restored()
-        policy = load_policy(config.model, config.compute, config.lora)
+        policy = load_policy(config.model, config.compute, config.lora, seed=config.seed)
+        session.keep_the_same("dtype", str(policy.dtype).removeprefix("torch."))
         # Before the checkpoint is loaded: the reference is what training started from.
         reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
+        budget = config.compute.microbatch_tokens
         learner = Learner(
             policy,
             optimizer_settings(config.optimizer, config.optimizer_steps),
             collectives=SingleProcess(),
-            microbatch_tokens=config.compute.microbatch_tokens,
+            # Measured once in a run's life: another split of the same step rounds otherwise.
+            microbatch_tokens=(session.fact("microbatch_tokens") or "auto") if budget == "auto" else budget,
         )
         rendered = RenderedPrompts(
             prompts,
@@ -154,8 +167,12 @@ class _Run:
             learner.load_state_dict(checkpoint.tensors_of("learner"), checkpoint.state["learner"])
             rendered.stream.load_state_dict(checkpoint.state["prompts"])
             restore_random_state(checkpoint.tensors_of("random"), checkpoint.state["random"])
+            if budget != "auto":
+                learner.microbatch_tokens = budget
         engine.load_weights(policy.named_weights(), policy_version=session.first_step - 1)
+        rendered.check_lengths(config.sampling.max_new_tokens, policy.max_length)
         session.record_start(str(policy.device))
+        session.view.note(_plan_in_words(config, policy))
         return run
 
     def step(self, step: int) -> None:
@@ -170,7 +187,7 @@ class _Run:
             score=clock.timed("score_seconds", self.score),
         )
         check_policy_versions(groups.rollouts, policy_version=step - 1)
-        metrics = {"epoch": float(self.prompts.stream.epoch), **group_metrics(groups)}
+        metrics = {"epoch": float(self.prompts.stream.epoch), **groups.metrics}
         if bool(groups.is_trained.any()):
             metrics |= clock.timed("update_seconds", self.update)(step, groups)
         else:
@@ -194,7 +211,7 @@ class _Run:
         self.session.view.phase("score", 0, len(rollouts))
         return score(rollouts, self.judge, max_unscored_share=self.config.reward.max_unscored_share).scored
 
-    def update(self, step: int, groups: Any) -> dict[str, float]:
+    def update(self, step: int, groups: Groups) -> dict[str, float]:
         """Epochs x mini-batches of optimiser steps on one step's groups; what was measured on the way."""
         config = self.config
         plan = partial(_plan, config, step)
@@ -227,7 +244,7 @@ class _Run:
             self.judge,
             self.sampling,
             self.config.evaluation.samples_per_prompt,
-            max_unscored_share=max(self.config.reward.max_unscored_share, 0.5),
+            max_unscored_share=self.config.reward.max_unscored_share,
             progress=lambda done, total, _tokens: self.session.view.phase("evaluate", done, total),
         )
         self.session.write_evaluation(step, found)
@@ -241,6 +258,8 @@ class _Run:
             "tokens_per_second": tokens / max(seconds["generate_seconds"], 1e-9),
             "peak_memory_bytes": peak_memory_bytes(self.policy.device),
         }
+        if self.learner.microbatch_tokens is not None:
+            self.session.keep_fact("microbatch_tokens", self.learner.microbatch_tokens)
         self.session.write_step(step, metrics, timings, scored)
 
     def _snapshot(self) -> Snapshot:
@@ -254,11 +273,21 @@ class _Run:
                 "learner": learner,
                 "prompts": self.prompts.stream.state_dict(),
                 "random": random_numbers,
+                "reward": self.session.reward_names,
             },
         )
 
 
-def _result(session: TrainingSession) -> GRPOResult:
+def _plan_in_words(config: GRPOConfig, policy: LanguageModel) -> str:
+    updates = config.minibatches_per_step * config.epochs_per_step
+    return (
+        f"{config.prompts_per_step} prompts x {config.responses_per_prompt} responses = "
+        f"{config.responses_per_step} responses a step, {updates} optimiser step{'s' * (updates > 1)} on them, "
+        f"{config.optimizer_steps} in all; {policy.device}, {str(policy.dtype).removeprefix('torch.')}"
+    )
+
+
+def _result(session: TrainingSession, *, is_exact: bool) -> GRPOResult:
     is_complete = session.is_complete
     return GRPOResult(
         run_folder=session.folder.path,
@@ -266,7 +295,8 @@ def _result(session: TrainingSession) -> GRPOResult:
         before=session.evaluation_of_step(0),
         after=session.evaluation_of_step(session.steps_done),
         model_folder=session.folder.model if is_complete else None,
-        alarms=tuple(session.write_report()),
+        is_exact=is_exact,
+        alarms=tuple(session.alarms()),
     )
 
 

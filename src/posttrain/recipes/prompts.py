@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from posttrain.config.sections import DataSection
@@ -29,12 +30,16 @@ class Prompts:
     verifier: RewardTerm | None
 
 
-def open_prompts(section: DataSection, seed: int) -> Prompts:
-    """The prompts of the file or task; every line is checked. DataError or ConfigError says what is wrong."""
+def open_prompts(section: DataSection, seed: int, *, only_held_out: bool = False) -> Prompts:
+    """The prompts of the file or task; every line is checked. DataError or ConfigError says what is wrong.
+
+    With `only_held_out` a training file is not read.
+    """
     named = load_prompts(section.held_out_path) if section.held_out_path else None
-    if section.path is not None:
-        return Prompts(section, load_prompts(section.path), named or [], verifier=None)
-    assert section.task is not None
+    if section.task is None:
+        reads_training = section.path is not None and not only_held_out
+        train = load_prompts(section.path) if reads_training and section.path is not None else []
+        return Prompts(section, train, named or [], verifier=None)
     task = make_task(section.task, section.task_options)
     verifier = RewardTerm(name=task.verifier, options=task.verifier_options)
     held_out = named or Problems(task, "held_out", seed=seed)
@@ -58,8 +63,27 @@ class RenderedPrompts:
         train = prompts.train
         if self._section.task is None:
             train = self._short_enough(self._encode(train), note)
-        self.stream = PromptStream(train, seed=seed)
+        self._train, self._seed = train, seed
         self.held_out = self._short_enough(self._encode(prompts.held_out[:num_held_out]), note)
+
+    @cached_property
+    def stream(self) -> PromptStream:
+        """Where in the training prompts the run is."""
+        return PromptStream(self._train, seed=self._seed)
+
+    def check_lengths(self, max_new_tokens: int, max_length: int | None) -> None:
+        """DataError, before any step, when a prompt leaves no room for a response in the model's maximum length."""
+        known = [
+            *self.held_out,
+            *(self._train if self._section.task is None else self._encode(self._train[:1])),
+        ]
+        longest = max(known, key=lambda prompt: len(prompt.token_ids))
+        if max_length is not None and len(longest.token_ids) + max_new_tokens > max_length:
+            raise DataError(
+                f"the prompt {longest.prompt_id} has {len(longest.token_ids)} tokens; with sampling.max_new_tokens = "
+                f"{max_new_tokens} that is more than the {max_length} that the model was made for. Lower "
+                "sampling.max_new_tokens, or leave long prompts out with data.max_prompt_tokens."
+            )
 
     def take(self, n: int) -> list[Prompt]:
         """The next `n` prompts, rendered. DataError for a task's problem that is too long."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from posttrain.config.sections import RewardSection
 from posttrain.errors import ConfigError
 from posttrain.rewards.build import RewardTerm, build_reward
+from posttrain.rewards.functions import FunctionReward
 from posttrain.rewards.in_process import LengthReward, VerifierReward
 from posttrain.rewards.weighted_sum import WeightedSum
 from posttrain.rewards.worker import RewardLimits
@@ -29,6 +30,7 @@ def open_reward(
             style=term.style,
             weight=term.weight,
             options=term.options,
+            label=term.label,
         )
         for term in section.terms
     ]
@@ -54,3 +56,22 @@ def highest_score(reward: WeightedSum) -> float | None:
     if not all(isinstance(term.reward, VerifierReward | LengthReward) for term in reward.terms):
         return None
     return sum(max(term.weight, 0.0) for term in reward.terms)
+
+
+def term_names(reward: WeightedSum) -> list[str]:
+    """The terms by name, those of users with a digest of their code: "brevity (code 1f2e...)"."""
+    return [
+        f"{term.name} (code {term.reward.fingerprint})"
+        if isinstance(term.reward, FunctionReward)
+        else term.name
+        for term in reward.terms
+    ]
+
+
+def gives_right_or_wrong(reward: WeightedSum) -> bool:
+    """Whether a score is 1 for a right answer and 0 for a wrong one: a single verifier, not weighted."""
+    return (
+        len(reward.terms) == 1
+        and highest_score(reward) == 1.0
+        and isinstance(reward.terms[0].reward, VerifierReward)
+    )

@@ -1,10 +1,9 @@
-"""What any recipe has around its loop: the run's folder, resuming, what each step leaves behind, and Ctrl-C."""
+"""What any recipe has around its loop: the run's folder, resuming, what each step leaves behind, Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import sys
 import time
@@ -17,7 +16,8 @@ from typing import Any, Self
 import tomli_w
 import torch
 
-from posttrain.config.sections import RecipeConfig
+from posttrain.config.sections import RecipeConfig, as_toml_values
+from posttrain.errors import ConfigError
 from posttrain.evaluation.evaluate import Evaluation
 from posttrain.runs.health import check_health, new_alarms
 from posttrain.runs.live_view import LiveView
@@ -26,13 +26,26 @@ from posttrain.runs.resume import compare_configs, refuse_changes
 from posttrain.runs.run_folder import RunFolder
 from posttrain.runs.run_log import RunLog
 from posttrain.runs.samples import append_samples, write_samples_page
-from posttrain.training.checkpoint import Checkpoint, CheckpointStore
+from posttrain.training.checkpoint import Checkpoint, CheckpointStore, replace_folder
 from posttrain.types import ScoredRollout
 
 MAY_CHANGE_ON_RESUME = frozenset(
-    {"steps", "output", "checkpoint.*", "evaluation.*", "reward.num_workers", "reward.time_limit_seconds"}
+    {
+        "steps",
+        "output",
+        "checkpoint.*",
+        "evaluation.*",
+        "reward.max_unscored_share",
+        "reward.memory_limit_mb",
+        "reward.num_workers",
+        "reward.time_limit_seconds",
+        # These change no formula, but the order of sums: the last bits.
+        "compute.microbatch_tokens",
+        "compute.rollout_rows",
+        "compute.gradient_checkpointing",
+    }
 )
-"""Settings that do not change what a step computes; `steps` is refused too where a schedule counts them."""
+"""Settings that do not make another experiment of a run; `steps` does where a schedule counts them."""
 
 EXPORTED = "posttrain.json"
 """Stands in the exported model's folder and says after which step it was written."""
@@ -52,6 +65,7 @@ class TrainingSession:
 
     `first_step` is the first step that is not done yet, counted from 1. `steps()` yields the steps that are
     left and ends early, after a whole step, when Ctrl-C or SIGTERM asked for it; a second Ctrl-C ends at once.
+    `facts` are what was found out at the first start and must stay (see `keep_fact`).
     """
 
     def __init__(
@@ -60,15 +74,17 @@ class TrainingSession:
         *,
         title: str,
         may_change: frozenset[str],
+        reward_names: Sequence[str] = (),
         highest_score: float | None = None,
     ) -> None:
         self.config = config
         self.folder = RunFolder(config.output)
         self.title = title
         self.first_step = 1
-        self._restored: Checkpoint | None = None
         self.interrupted = False
+        self._restored: Checkpoint | None = None
         self._may_change = may_change
+        self._reward_names = list(reward_names)
         self._highest_score = highest_score
         self._around = contextlib.ExitStack()
         self._changed: list[str] = []
@@ -78,14 +94,15 @@ class TrainingSession:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self.folder.lock())
-            self._refuse_changed_settings()
             self.checkpoints = CheckpointStore(self.folder.checkpoints, keep=self.config.checkpoint.keep)
+            self.checkpoints.clean_leftovers()
             self._restored = self.checkpoints.load()
-            if self._restored is not None:
-                self.first_step = self._restored.step + 1
-            self.folder.write_config(tomli_w.dumps(_plain(self.config)))
+            self._compare_with_earlier_start()
+            self.folder.write_config(tomli_w.dumps(as_toml_values(self.config)))
             self.log = undo.enter_context(RunLog(self.folder))
-            self._lost_rows = self.log.resume(self.first_step - 1)
+            # Nothing was saved and the settings are others: the score before the first step is another's, too.
+            starts_anew = self._restored is None and bool(self._changed)
+            lost_rows = self.log.resume(-1 if starts_anew else self.first_step - 1)
             self._rows = self.log.read_metrics()
             self.view = undo.enter_context(LiveView(self.config.steps, self.title))
             undo.enter_context(self._signals_wait_for_the_step())
@@ -97,14 +114,21 @@ class TrainingSession:
                 if self.is_complete
                 else f"going on after step {self.first_step - 1} of {self.config.steps}"
             )
-        for sentence in (*self._changed, *self._lost_rows):
+        for sentence in (*self._changed, *lost_rows):
             self.view.note(sentence)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._around.__exit__(kind, error, trace)
+        with self._around:
+            # Also after an error: then one wants to see what the model wrote.
+            self.write_report()
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the whole run that are done and logged, in this start or an earlier one."""
+        return max(self.first_step - 1, int(self._rows[-1]["step"]) if self._rows else 0)
 
     @property
     def is_complete(self) -> bool:
@@ -126,10 +150,10 @@ class TrainingSession:
     def steps(self) -> Iterator[int]:
         """The steps to do; the generator ends early after an interruption."""
         for step in range(self.first_step, self.config.steps + 1):
-            self._step_started_at = time.perf_counter()
-            yield step
             if self.interrupted:
                 return
+            self._step_started_at = time.perf_counter()
+            yield step
 
     def record_start(self, device: str) -> None:
         """run.json has an entry of what this start runs on."""
@@ -139,6 +163,7 @@ class TrainingSession:
             num_threads=torch.get_num_threads(),
             resumed_from_step=self.first_step - 1 or None,
             changed=self._changed,
+            reward=self._reward_names,
         )
         starts = self.folder.read_sessions()
         threads = {start.get("num_threads") for start in starts}
@@ -147,6 +172,26 @@ class TrainingSession:
                 f"this start uses {torch.get_num_threads()} threads and an earlier one another number: sums "
                 "are taken in another order, so the result differs in the last bits from an uninterrupted run"
             )
+
+    def fact(self, name: str) -> Any:
+        """What an earlier start of this run kept under this name, or None."""
+        return self.folder.read_facts().get(name)
+
+    def keep_the_same(self, name: str, value: Any) -> None:
+        """ConfigError when an earlier start of this run kept another value under this name."""
+        earlier = self.fact(name)
+        if earlier is not None and earlier != value:
+            raise ConfigError(
+                f"this run computed with {name} {earlier} so far, and would with {value} on this machine: another "
+                f'experiment. Set compute.{name} = "{earlier}", or choose another output folder.'
+            )
+        self.keep_fact(name, value)
+
+    def keep_fact(self, name: str, value: Any) -> None:
+        """`value` is found by every later start of this run: what was measured once must not be measured again."""
+        facts = self.folder.read_facts()
+        if facts.get(name) != value:
+            self.folder.write_facts({**facts, name: value})
 
     def write_step(
         self,
@@ -182,40 +227,75 @@ class TrainingSession:
         taken = snapshot()
         tensors = {f"{owner}/{name}": t for owner, own in taken.tensors.items() for name, t in own.items()}
         self.checkpoints.save(step, taken.write_model, tensors, taken.state)
+        self.write_report()
         if self.interrupted and step < self.config.steps:
             self.view.note(
                 f"stopped after step {step} of {self.config.steps}, which is saved. "
                 "To go on, give the same command again."
             )
 
-    @property
-    def steps_done(self) -> int:
-        """Steps of the whole run that are done and logged, in this start or an earlier one."""
-        return max(self.first_step - 1, int(self._rows[-1]["step"]) if self._rows else 0)
-
     def export_model(self, write_model: Callable[[Path], object]) -> None:
-        """`model/` holds the trained model: written beside it and put in place whole."""
-        aside = self.folder.model.with_name(".model")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        write_model(aside)
-        (aside / EXPORTED).write_text(json.dumps({"step": self.steps_done}) + "\n")
-        shutil.rmtree(self.folder.model, ignore_errors=True)
-        aside.replace(self.folder.model)
+        """`model/` holds the trained model, whole and on disk. CheckpointError when it cannot be written."""
 
-    def write_report(self) -> list[str]:
-        """The curve and the page of samples show everything up to now; what looks wrong is returned."""
-        rows, evaluations = self.log.read_metrics(), self.log.read_evaluations()
-        plot_curve(rows, evaluations, self.folder.curve, title=self.title)
-        write_samples_page(self.folder, title=self.title)
+        def write(folder: Path) -> None:
+            write_model(folder)
+            (folder / EXPORTED).write_text(json.dumps({"step": self.steps_done}) + "\n")
+
+        replace_folder(self.folder.model, write)
+
+    def write_report(self) -> None:
+        """The curve and the page of samples show everything up to now. Nothing that goes wrong here stops a run."""
+        try:
+            rows, evaluations = self.log.read_metrics(), self.log.read_evaluations()
+            if rows or evaluations:
+                plot_curve(rows, evaluations, self.folder.curve, title=self.title)
+                write_samples_page(self.folder, title=self.title)
+        except Exception as error:
+            self.view.note(f"the curve or the page of samples could not be written: {error}")
+
+    def alarms(self) -> list[str]:
+        """What looks wrong in the run as a whole, in sentences."""
+        rows = self.log.read_metrics()
         return [str(alarm) for alarm in check_health(rows, reward_maximum=self._highest_score)]
 
-    def _refuse_changed_settings(self) -> None:
+    def _compare_with_earlier_start(self) -> None:
+        """ConfigError for changes that would make another experiment of it, once there is a checkpoint."""
         if not self.folder.is_run:
             return
-        differences = compare_configs(self.folder.read_config(), _plain(self.config), self._may_change)
-        refuse_changes(differences)
+        now = as_toml_values(self.config)
+        differences = compare_configs(self.folder.read_config(), now, self._may_change)
         self._changed = [f"changed: {difference}" for difference in differences]
+        if self._restored is None:
+            if differences:
+                self.folder.write_facts({})
+            return
+        refuse_changes(differences)
+        self.first_step = self._restored.step + 1
+        if self._restored.step > self.config.steps:
+            raise ConfigError(
+                f"steps = {self.config.steps}, but {self._restored.step} steps of this run are done. "
+                f"Set steps to {self._restored.step} or more, or choose another output."
+            )
+        self._compare_rewards(self._restored.state.get("reward", self._reward_names))
+
+    def _compare_rewards(self, saved: Sequence[str]) -> None:
+        if [name.partition(" ")[0] for name in saved] != [
+            name.partition(" ")[0] for name in self._reward_names
+        ]:
+            raise ConfigError(
+                f"this run was rewarded by {', '.join(saved)}, and now it would be by "
+                f"{', '.join(self._reward_names)}: that would be another experiment. Go on with the same reward "
+                "(a Python function is passed as reward=), or choose another output folder."
+            )
+        if list(saved) != self._reward_names:
+            self._changed.append(
+                "changed: the code of a reward function is not what the run was started with"
+            )
+
+    @property
+    def reward_names(self) -> list[str]:
+        """The reward's terms with digests of their code: a snapshot's state holds them under `reward`."""
+        return self._reward_names
 
     @contextlib.contextmanager
     def _signals_wait_for_the_step(self) -> Iterator[None]:
@@ -236,11 +316,6 @@ class TrainingSession:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _plain(config: RecipeConfig) -> dict[str, Any]:
-    """The settings as TOML can hold them: no null, paths as text."""
-    return config.model_dump(mode="json", exclude_none=True)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

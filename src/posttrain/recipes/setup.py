@@ -15,14 +15,16 @@ from posttrain.training.schedule import LearningRateSchedule
 from posttrain.types import Sampling
 
 
-def load_policy(name: str, compute: ComputeSection, lora: LoraSection | None = None) -> LanguageModel:
-    """The model on its device in its compute dtype, with a new adapter if one is asked for."""
+def load_policy(
+    name: str, compute: ComputeSection, lora: LoraSection | None = None, *, seed: int = 0
+) -> LanguageModel:
+    """The model on its device in its compute dtype, with a new adapter (drawn by `seed`) if one is asked for."""
     # The bars of transformers would run through the live view.
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = resolve_device(compute.device)
     policy = load_language_model(name, dtype=resolve_dtype(compute.dtype, device), device=device)
     if lora is not None:
-        policy = add_lora(policy, lora.r, lora.alpha, lora.targets)
+        policy = add_lora(policy, lora.r, lora.alpha, lora.targets, seed=seed)
     if compute.gradient_checkpointing:
         # Non-reentrant: the reentrant form drops gradients of adapters behind a frozen embedding. transformers
         # checkpoints in training mode only, which otherwise changes nothing, as there is no dropout.
@@ -32,11 +34,13 @@ def load_policy(name: str, compute: ComputeSection, lora: LoraSection | None = N
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a CUDA or Apple GPU if there is one, else the CPU."""
+    """The device of that name; "auto" is a CUDA GPU if there is one, else the CPU."""
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("mps"):
+        raise ConfigError(
+            'compute.device = "mps": Apple GPUs have no float64, in which the sampler finds tokens. Use "cpu".'
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -54,9 +58,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         # avx512_bf16 or AMX: without them bfloat16 is emulated, and slower than float32.
-        fast = device.type == "cpu" and (
-            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        )
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if fast else torch.float32
 
 

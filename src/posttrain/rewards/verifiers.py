@@ -26,6 +26,7 @@ Where = Literal["final", "last_number", "whole"]
 _CHOICE = re.compile(r"\(?([A-J])\)?(?:[).:]?\s*$|[).:]\s.*)", re.DOTALL)
 # A sign belongs to a number when nothing stands between them and no operand before it: "= -3", not "5 - 3".
 _NUMBER = re.compile(r"(?<![0-9.,/])(?:(?<![0-9)] )(?<![0-9)])[-+])?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?")
+_OPERAND = re.compile(r"[0-9)][ ]?[-+*/^][ ]?$")
 _MAX_NUMBERS = 8
 _FORMAT = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -37,8 +38,8 @@ def exact_answer(
     """1.0 when the completion's one final answer is the expected one, else 0.0.
 
     `mode="final"`: the answer is marked (\\boxed{}, <answer>, ####, "the answer is") or stands in the last line.
-    `mode="last_number"`: the last number in the completion is the answer, as in "3 + 4 equals 7." A completion of
-    more than eight numbers lists and does not answer.
+    `mode="last_number"`: the last number in the completion is the answer, as in "3 + 4 equals 7." A number that is
+    added or multiplied is no answer (an echo of "0 + 7"), and a completion of more than eight numbers only lists.
     `mode="whole"`: the trimmed completion must be the answer and nothing else ("Reply with only the number").
     Numbers are compared exactly (0.50 = 1/2, 1,000 = 1000, −3 is not 3); other text without regard to case.
     DataError when the column is missing.
@@ -49,10 +50,7 @@ def exact_answer(
             return 0.0
         return float(same_answer(completion, expected, words=False))
     if mode == "last_number":
-        text = plain(completion) if len(completion) <= MAX_ANSWER_CHARS else ""
-        numbers = _NUMBER.findall(text)
-        is_answer = 0 < len(numbers) <= _MAX_NUMBERS and same_answer(numbers[-1].rstrip(","), expected)
-        return float(is_answer)
+        return float(_last_number_is(completion, expected))
     found = final_answer(completion)
     if found is None:
         return 0.0
@@ -62,6 +60,14 @@ def exact_answer(
     return float(
         same_answer(text, expected, words=found.marked_by != "tag" or len(text) <= MAX_SEGMENT_CHARS)
     )
+
+
+def _last_number_is(completion: str, expected: str) -> bool:
+    text = plain(completion) if len(completion) <= MAX_ANSWER_CHARS else ""
+    numbers = list(_NUMBER.finditer(text))
+    if not 0 < len(numbers) <= _MAX_NUMBERS or _OPERAND.search(text, 0, numbers[-1].start()):
+        return False
+    return same_answer(numbers[-1][0].rstrip(","), expected)
 
 
 def same_answer(candidate: str, expected: str, *, words: bool = False) -> bool:

@@ -2,6 +2,7 @@
 
 config.toml        the resolved configuration
 run.json           one entry a start: versions, machine, seeds, command line, git commit
+facts.json         what was measured at the first start and stays: micro-batch budget, dtype
 metrics.jsonl      one row a step; deterministic values only
 timings.jsonl      one row a step; seconds, tokens/s, memory
 evaluations.jsonl  one row an evaluation, with its samples
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +37,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.toml"
         self.description = self.path / "run.json"
+        self.facts = self.path / "facts.json"
         self.metrics = self.path / "metrics.jsonl"
         self.timings = self.path / "timings.jsonl"
         self.evaluations = self.path / "evaluations.jsonl"
@@ -52,7 +55,7 @@ class RunFolder:
     @property
     def is_run(self) -> bool:
         """Whether a run was started here."""
-        return self.config.exists()
+        return self.description.exists()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -81,7 +84,7 @@ class RunFolder:
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file, and a run needs a folder. Choose another output.")
-        own = {path.name for path in vars(self).values() if isinstance(path, Path) and path != self.path}
+        own = {path.name for path in self._own_paths()}
         if self.path.is_dir() and not self.is_run:
             foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in own)
             foreign = [name for name in foreign if not name.startswith(".")]
@@ -117,13 +120,26 @@ class RunFolder:
             f"each other's files. Wait for it to end, stop it (kill {pid}), or choose another output folder."
         )
 
+    def start_over(self) -> None:
+        """Everything of the run that was here is gone, and nothing else; call it under `lock`."""
+        for path in self._own_paths():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path not in (self._lock_file, self._lock_owner):
+                path.unlink(missing_ok=True)
+
+    def _own_paths(self) -> list[Path]:
+        return [path for path in vars(self).values() if isinstance(path, Path) and path != self.path]
+
     def write_config(self, text: str) -> None:
-        """config.toml holds `text`, which must be TOML. ConfigError when it is not."""
+        """config.toml holds `text`, which must be TOML; from now on this is a run. ConfigError when it is not."""
         try:
             tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"the configuration to be saved is not TOML: {error}") from error
         replace_file(self.config, text.encode())
+        if not self.description.exists():
+            self._write_sessions([])
 
     def read_config(self) -> dict[str, Any]:
         """The configuration that the run was last started with. DataError when there is none to read."""
@@ -139,6 +155,19 @@ class RunFolder:
                 "or start a new run in another folder."
             ) from error
 
+    def read_facts(self) -> dict[str, Any]:
+        """What was found out at an earlier start and must stay; {} at first. DataError when it is damaged."""
+        try:
+            return dict(json.loads(self.facts.read_bytes()))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{self.facts} cannot be read: {error}. Move it away to go on.") from error
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """facts.json holds these."""
+        replace_file(self.facts, json.dumps(dict(facts), indent=2).encode() + b"\n")
+
     def record_session(
         self,
         *,
@@ -147,18 +176,28 @@ class RunFolder:
         num_threads: int,
         resumed_from_step: int | None = None,
         changed: Sequence[str] = (),
+        reward: Sequence[str] = (),
     ) -> None:
         """run.json has one more entry: what ran, on what, from which step.
 
         `num_threads` is torch's (this room does not import torch). `changed` are messages of
-        `compare_configs` for a resumed run. Environment variables are not recorded, and arguments named
-        like a secret lose their value.
+        `compare_configs` for a resumed run, `reward` names the reward's terms. Environment variables are not
+        recorded, and arguments named like a secret lose their value.
         """
         sessions = self.read_sessions()
         facts = session_facts(seeds=seeds, device=device, num_threads=num_threads)
         sessions.append(
-            {"started_at": _now(), "resumed_from_step": resumed_from_step, "changed": list(changed), **facts}
+            {
+                "started_at": _now(),
+                "resumed_from_step": resumed_from_step,
+                "changed": list(changed),
+                "reward": list(reward),
+                **facts,
+            }
         )
+        self._write_sessions(sessions)
+
+    def _write_sessions(self, sessions: list[dict[str, Any]]) -> None:
         text = json.dumps({"format": 1, "sessions": sessions}, indent=2)
         replace_file(self.description, text.encode() + b"\n")
 

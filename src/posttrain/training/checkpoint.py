@@ -233,6 +233,39 @@ class CheckpointStore:
         )
 
 
+def replace_folder(target: Path, write: Callable[[Path], object]) -> None:
+    """`target` holds what `write` put into an empty folder, and it is on disk; what was there before is gone.
+
+    CheckpointError when it cannot be written; then the folder from before is still there.
+    """
+    aside, replaced = (target.with_name(f"{mark}{target.name}") for mark in (SAVING, REPLACED))
+    try:
+        _make_folder(target.parent)
+        _remove_tree(aside)
+        os.mkdir(aside)
+        write(aside)
+        for name in _files_under(aside):
+            _sync_file(aside / name)
+        for folder, _, _ in os.walk(aside):
+            _sync_folder(Path(folder))
+        _remove_tree(replaced)
+        if target.exists():
+            os.replace(target, replaced)
+        os.replace(aside, target)
+        _sync_folder(target.parent)
+        _remove_tree(replaced)
+    except Exception as error:
+        if replaced.exists() and not target.exists():
+            os.replace(replaced, target)
+        with contextlib.suppress(OSError):
+            _remove_tree(aside)
+        if _is_disk_error(error):
+            raise CheckpointError(
+                f"{target} could not be written: {error}. The last checkpoint is as it was: make room and start again."
+            ) from error
+        raise
+
+
 def damage_of(folder: Path, *, check_hashes: bool) -> str | None:
     """What is wrong with a checkpoint folder, or None when it is whole.
 
@@ -320,13 +353,17 @@ def _write_file(path: Path, chunks: Iterator[bytes | memoryview]) -> dict[str, A
 def _hash_and_sync(path: Path) -> dict[str, Any]:
     """Syncs a file that somebody else wrote; its size and sha256."""
     found = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    _sync_file(path)
+    return found
+
+
+def _sync_file(path: Path) -> None:
     # Opened for writing: Windows syncs nothing else.
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return found
 
 
 def _sha256(path: Path) -> str:

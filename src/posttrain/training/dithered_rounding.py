@@ -26,20 +26,21 @@ def round_dithered_(parameter: Tensor, master: Tensor, *, offset: int = 0) -> No
     The rounding error is below one step of the grid, and 0 on average over the thresholds. `offset` shifts the
     thresholds, so that parameters of one shape do not share them.
     """
-    thresholds = _thresholds(master.device, offset % _TILE)
+    start = offset % _TILE
+    thresholds = _thresholds(master.device)[start : start + _TILE]
     source, target = master.reshape(-1).view(torch.int32), parameter.view(-1).view(torch.int16)
     # The upper half of a float32's bits is the bfloat16 towards 0; adding a number below 2^16 first carries into
     # it when the lower half is large enough. Signs and exponents take care of themselves.
     whole = source.numel() // _TILE * _TILE
     tiles, rounded = source[:whole].view(-1, _TILE), target[:whole].view(-1, _TILE)
-    for start in range(0, len(tiles), _BATCH):
-        part = slice(start, start + _BATCH)
+    for first in range(0, len(tiles), _BATCH):
+        part = slice(first, first + _BATCH)
         rounded[part] = ((tiles[part] + thresholds) >> 16).to(torch.int16)
     target[whole:] = ((source[whole:] + thresholds[: source.numel() - whole]) >> 16).to(torch.int16)
 
 
-@lru_cache(maxsize=64)
-def _thresholds(device: torch.device, offset: int) -> Tensor:
-    """Every number from 0 to 65,535 once, in a fixed shuffled order."""
+@lru_cache(maxsize=8)
+def _thresholds(device: torch.device) -> Tensor:
+    """Every number from 0 to 65,535 once, in a fixed shuffled order, and then all of them again."""
     shuffled = torch.randperm(_TILE, generator=torch.Generator().manual_seed(_TILE), dtype=torch.int32)
-    return shuffled.roll(offset).to(device)
+    return torch.cat([shuffled, shuffled]).to(device)
