@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -221,8 +222,8 @@ def test_an_unknown_model_leaves_no_checkpoint(config, tmp_path):
 
 def test_a_few_failures_of_the_reward_are_counted(config):
     def fails_sometimes(prompts, completions, **columns):
-        if any("a" in text for text in completions):
-            raise RuntimeError("no letter a, please")
+        if any(sum(map(ord, text)) % 3 == 0 for text in completions):
+            raise RuntimeError("not this one, please")
         return vowels(prompts, completions)
 
     result = grpo(config(reward={"max_unscored_share": 0.9}), reward=fails_sometimes)
@@ -301,3 +302,60 @@ def test_a_changed_data_file_is_refused_on_resume(config, tmp_path):
     path.write_text("".join(json.dumps({"prompt": f"tell {i}"}) + "\n" for i in range(5)))
     with pytest.raises(CheckpointError, match="not those that this run was started with"):
         grpo(config(data={"task": None, "path": path}, steps=3), reward=vowels)
+
+
+def test_a_start_that_failed_does_not_stand_in_the_way_of_its_correction(config):
+    with pytest.raises(ModelError):
+        grpo(config(model="/no/such/model"), reward=vowels)
+    with pytest.raises(DataError, match="made for"):
+        grpo(config(sampling={"max_new_tokens": 10_000}), reward=vowels)
+    assert grpo(config(), reward=vowels).model_folder is not None
+
+
+def test_another_reward_is_refused_on_resume_and_changed_code_is_told(config, capsys):
+    grpo(config(), reward=vowels)
+    with pytest.raises(ConfigError, match="rewarded by vowels"):
+        grpo(config(steps=3))
+    namespace: dict = {}
+    exec(
+        "def vowels(prompts, completions, **columns): return [float(len(t)) for t in completions]", namespace
+    )
+    grpo(config(steps=3), reward=namespace["vowels"])
+    assert "the code of a reward function is not what" in capsys.readouterr().out
+
+
+def test_a_python_reward_cannot_be_evaluated_from_the_run_alone(config):
+    from posttrain.commands.evaluate import config_of_run
+
+    result = grpo(config(), reward=vowels)
+    with pytest.raises(ConfigError, match="rewarded by a Python function"):
+        config_of_run(result.run_folder, [])
+
+
+def test_fewer_steps_than_are_done_are_refused(config):
+    grpo(config(), reward=vowels)
+    with pytest.raises(ConfigError, match="2 steps of this run are done"):
+        grpo(config(steps=1), reward=vowels)
+
+
+def test_what_was_measured_at_the_first_start_is_kept(config, monkeypatch):
+    """Free memory decides how a step is split, and the split decides the last bits."""
+    from posttrain.training import memory
+
+    whole = grpo(config(), reward=vowels)
+    budget = json.loads((whole.run_folder / "facts.json").read_text())["microbatch_tokens"]
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 20)
+    for path in (whole.run_folder / "checkpoints").iterdir():
+        shutil.rmtree(path)
+    again = grpo(config(), reward=vowels)
+    assert json.loads((again.run_folder / "facts.json").read_text())["microbatch_tokens"] == budget
+    other = grpo(config(output=whole.run_folder.with_name("other")), reward=vowels)
+    assert json.loads((other.run_folder / "facts.json").read_text())["microbatch_tokens"] < budget
+
+
+def test_the_saved_configuration_is_the_resolved_one(config):
+    from posttrain.config.loading import load_config
+
+    settings = config(optimizer={"max_grad_norm": None}, reward={"memory_limit_mb": None})
+    result = grpo(settings, reward=vowels)
+    assert load_config(GRPOConfig, result.run_folder / "config.toml") == settings

@@ -45,7 +45,7 @@ every_steps = 3
 num_prompts = 4
 samples_per_prompt = 2
 [checkpoint]
-every_steps = 1
+every_steps = {every_steps}
 {more}
 """
 COMPARED = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "model/model.safetensors")
@@ -58,10 +58,10 @@ def model(tmp_path_factory) -> Path:
     return folder
 
 
-def start(folder: Path, model: Path, more: str = "") -> subprocess.Popen[str]:
+def start(folder: Path, model: Path, more: str = "", every_steps: int = 1) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     config = folder / "own.toml"
-    config.write_text(CONFIG.format(model=model, output=folder / "run", more=more))
+    config.write_text(CONFIG.format(model=model, output=folder / "run", more=more, every_steps=every_steps))
     return subprocess.Popen(
         [sys.executable, "-m", "posttrain", "grpo", str(config)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -71,9 +71,9 @@ def start(folder: Path, model: Path, more: str = "") -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
+    assert process.returncode == status, output
     return output
 
 
@@ -118,18 +118,20 @@ def test_same_seed_same_bits(untouched, tmp_path, model):
     assert hashes(tmp_path) == hashes(untouched)
 
 
-def test_killed_at_random_moments_and_while_saving(untouched, tmp_path, model):
-    rng = random.Random(0)
+@pytest.mark.parametrize("every_steps", [1, 3])
+def test_killed_at_random_moments_and_while_saving(untouched, tmp_path, model, every_steps):
+    """With a checkpoint every 3 steps, rows that came after it are taken back and written again."""
+    rng = random.Random(every_steps)
     kills = 0
     for condition in (
         lambda: rows(tmp_path) >= 1,
         lambda: saving(tmp_path) and rows(tmp_path) >= 3,
-        lambda: saving(tmp_path) and rows(tmp_path) >= 5 and time.sleep(rng.random() * 0.01) is None,
+        lambda: saving(tmp_path) and rows(tmp_path) >= 4 and time.sleep(rng.random() * 0.01) is None,
         lambda: rows(tmp_path) >= 6 and time.sleep(rng.random() * 0.2) is None,
     ):
-        kills += kill_when(start(tmp_path, model), condition)
+        kills += kill_when(start(tmp_path, model, every_steps=every_steps), condition)
     assert kills >= 3
-    output = finish(start(tmp_path, model))
+    output = finish(start(tmp_path, model, every_steps=every_steps))
     assert "going on after step" in output or "complete" in output
     assert hashes(tmp_path) == hashes(untouched)
     steps = [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
@@ -149,7 +151,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(untouched, tmp_path, model):
     while rows(tmp_path) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output = finish(process)
+    output = finish(process, status=130)
     assert "which is saved" in output
     assert "same command" in output
     assert rows(tmp_path) < 8
