@@ -17,6 +17,7 @@ from posttrain.models.language_model import LanguageModel
 from posttrain.models.reference import FrozenReference
 from posttrain.recipes.groups import Groups, advantages_of
 from posttrain.training.learner import Learner
+from posttrain.training.objectives import KL_ESTIMATORS
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class PolicyBatchBuilder:
     ) -> Tensor:
         """KL to the reference before the update, per response token, 0 where nothing counts; no graph."""
         if reference_logprobs is not None:
-            kind = {"k1": algorithms.k1, "k2": algorithms.k2, "k3": algorithms.k3}[self.algorithm.kl]
-            return torch.where(tokens.response_mask, kind(old, reference_logprobs), 0.0)
+            kl = KL_ESTIMATORS[self.algorithm.kl](old, reference_logprobs)
+            return torch.where(tokens.response_mask, kl, 0.0)
         assert reference_hidden is not None
         assert self.reference is not None
         return self.learner.per_token(tokens, self._exact_kl, reference_hidden, minibatches=plan)
