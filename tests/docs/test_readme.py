@@ -124,3 +124,40 @@ def test_example_script_runs(model, tmp_path):
     )
     (tmp_path / "own.py").write_text(smaller)
     assert str(tmp_path / "run") in run(str(tmp_path / "own.py"))
+
+
+def test_what_the_page_on_data_and_rewards_shows_is_valid(tmp_path):
+    from posttrain.data.prompts import load_prompts
+    from posttrain.data.tasks import TASKS, make_task
+    from posttrain.rewards.build import REWARD_NAMES
+
+    page = (ROOT / "docs/data-and-rewards.md").read_text()
+    (tmp_path / "own.jsonl").write_text(re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)[0])
+    assert [prompt.columns["answer"] for prompt in load_prompts(tmp_path / "own.jsonl")] == ["42", "42"]
+    (tmp_path / "own.toml").write_text(
+        "[data]\ntask = 'sums'\n" + re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)[0]
+    )
+    assert len(load_config(GRPOConfig, tmp_path / "own.toml").reward.terms) == 2
+    for name in (*TASKS, *REWARD_NAMES):
+        assert f"`{name}" in page, f"{name} is not on the page"
+    for name, options in re.findall(
+        r"^\| (`sums`, `products`|`countdown`|`sorting`) \| (.*?) \|", page, flags=re.MULTILINE
+    ):
+        for task in re.findall(r"`(\w+)`", name):
+            known = make_task(task).parameters  # type: ignore[attr-defined]
+            assert set(re.findall(r"`(\w+)`", options)) == set(known)
+
+
+def test_presets_and_files_of_a_run_are_on_the_page():
+    from posttrain.config.algorithm import PRESETS
+    from posttrain.recipes.session import MAY_CHANGE_ON_RESUME
+    from posttrain.runs.run_folder import RunFolder
+
+    page = (ROOT / "docs/grpo.md").read_text()
+    for preset in PRESETS:
+        assert f"| `{preset}` |" in page
+    for path in vars(RunFolder("run")).values():
+        if isinstance(path, Path) and not path.name.startswith(".") and path.name != "run":
+            assert path.name in page, path.name
+    for setting in MAY_CHANGE_ON_RESUME:
+        assert setting.startswith("reward.") or setting == "output" or f"`{setting}`" in page, setting
