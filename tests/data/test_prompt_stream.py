@@ -93,8 +93,6 @@ def test_changed_data_is_refused() -> None:
     ):
         with pytest.raises(CheckpointError, match="are not those"):
             changed.load_state_dict(state)
-        changed.load_state_dict({**state, "epoch": 3}, allow_changed_data=True)
-        assert changed.take(1)[0].epoch == 3
     for damage in ({"position": 5}, {"position": -1}, {"epoch": -1}, {"epoch": "0"}):
         with pytest.raises(CheckpointError, match="damaged"):
             PromptStream(prompts(5), seed=0).load_state_dict({**state, **damage})

@@ -131,4 +131,5 @@ def test_checking_imports_neither_torch_nor_transformers(tmp_path: Path) -> None
         "posttrain.data.make_task('sums').problem(0, 'train')\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -84,6 +84,8 @@ def test_trains_and_writes_what_it_says(config, model):
     before = weights(model)
     assert any(not torch.equal(changed[name], before[name]) for name in before)
     assert AutoTokenizer.from_pretrained(result.model_folder).chat_template
+    checkpoint = weights(folder / "checkpoints/step_00000002/model")
+    assert all(torch.equal(checkpoint[name], changed[name]) for name in changed)
 
 
 def test_reward_rises_and_falls_with_its_sign(config):

@@ -261,6 +261,7 @@ def test_ctrl_c_ends_the_parent_and_its_workers(tmp_path: Path) -> None:
         worker = int(_wait_for_text(tmp_path / "pid"))
         parent.send_signal(signal_number)
         parent.communicate(timeout=10)
+        assert parent.returncode != 0
         _wait_until_gone(worker)
 
 

@@ -76,23 +76,23 @@ class PromptStream:
             "fingerprint": self.fingerprint,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], *, allow_changed_data: bool = False) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where the state was taken.
 
         CheckpointError when the seed, the order or the data differ from those that the state was taken with: the
-        permutations would be others. `allow_changed_data=True` then starts the state's epoch over.
+        permutations would be others.
         """
         now = self.state_dict()
         changed = [
             name for name in ("seed", "shuffle", "num_prompts", "fingerprint") if state.get(name) != now[name]
         ]
-        if changed and not allow_changed_data:
+        if changed:
             listed = ", ".join(f"{name} was {state.get(name)!r} and is {now[name]!r}" for name in changed)
             raise CheckpointError(
                 f"the prompts are not those that this run was started with ({listed}); restore the data and the seed, "
                 "or start a new run"
             )
-        epoch, position = state["epoch"], 0 if changed else state["position"]
+        epoch, position = state["epoch"], state["position"]
         if not (
             isinstance(epoch, int)
             and isinstance(position, int)

@@ -10,7 +10,6 @@ from posttrain.evaluation.sample import Sample
 from posttrain.evaluation.table import (
     Comparison,
     compare,
-    comparison_lines,
     comparison_table,
     samples_table,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "PromptResult",
     "Sample",
     "compare",
-    "comparison_lines",
     "comparison_table",
     "evaluate",
     "evaluation_sampling",

@@ -62,7 +62,7 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int = 0) -> Comparis
     if not differences:
         raise DataError(
             "no prompt was scored in both evaluations, so they cannot be compared. "
-            "so they cannot be compared. See why in the samples' failures."
+            "See why in the samples' failures."
         )
     return Comparison(
         difference=mean(differences),
@@ -132,24 +132,6 @@ def comparison_table(
             f"{score_text(a)} -> {score_text(b)}",
         )
     return table
-
-
-def comparison_lines(
-    before: Evaluation, after: Evaluation, *, max_rows: int = 6, max_characters: int = 160
-) -> list[str]:
-    """The comparison as plain lines without control characters: both summaries, the change, examples."""
-    lines = [
-        f"before: {before.summary()}",
-        f"after:  {after.summary()}",
-        f"change: {compare(before, after).summary()}",
-    ]
-    for a, b in _changed_first(before, after)[:max_rows]:
-        lines += [
-            f"prompt: {_cell(a.prompt, max_characters)}",
-            f"  before [{score_text(a)}]: {_cell(a.response, max_characters)}",
-            f"  after  [{score_text(b)}]: {_cell(b.response, max_characters)}",
-        ]
-    return lines
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -97,7 +97,7 @@ def shares_prompts_exactly(causal_lm: Any, plain: Callable[[TokenBatch], Tensor]
     ).to(weight.device)
     try:
         shared = shared_prompt_hidden_states(causal_lm, tokens)[tokens.response_mask].float()
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         # Recurrent states, caches of another kind: the plain path serves every model.
         return False
     expected = plain(tokens)[tokens.response_mask].float()
