@@ -39,7 +39,7 @@ def both(kind: str, tokens: TokenBatch):
     found = []
     for shares in (True, False):
         language_model = model(kind)
-        language_model._shares_prompts = shares
+        language_model._decoder._shares_prompts = shares
         statistics = language_model.token_statistics(tokens, temperature=0.9, entropy=True)
         weights = torch.linspace(-1, 1, statistics.logprobs.numel(), dtype=torch.float64)
         ((statistics.logprobs + 0.3 * statistics.entropy).flatten() * weights).sum().backward()
@@ -60,7 +60,7 @@ def test_numbers_and_gradients_are_those_of_the_plain_path(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_model_finds_out_that_it_can(kind):
-    assert model(kind)._can_share_prompts()
+    assert model(kind)._decoder._can_share_prompts()
 
 
 def test_a_model_that_cannot_is_found_out(monkeypatch):
@@ -68,13 +68,13 @@ def test_a_model_that_cannot_is_found_out(monkeypatch):
     language_model = model("gpt2")
     right = shared_prompt.shared_prompt_hidden_states
 
-    def wrong(causal_lm, tokens):
+    def wrong(trunk, tokens):
         import dataclasses
 
-        return right(causal_lm, dataclasses.replace(tokens, token_ids=tokens.token_ids.roll(1, dims=1)))
+        return right(trunk, dataclasses.replace(tokens, token_ids=tokens.token_ids.roll(1, dims=1)))
 
     monkeypatch.setattr(shared_prompt, "shared_prompt_hidden_states", wrong)
-    assert not language_model._can_share_prompts()
+    assert not language_model._decoder._can_share_prompts()
 
 
 def test_responses_of_one_token_need_the_prompt_only():

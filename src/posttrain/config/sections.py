@@ -237,6 +237,4 @@ class RecipeConfig(Section):
     """Folder of the run: configuration, metrics, samples, checkpoints, and the trained model."""
     seed: int = Field(0, ge=0)
     """Names every random number of the run."""
-    steps: int = Field(100, ge=1)
-    """Steps of the recipe's loop."""
     checkpoint: CheckpointSection = CheckpointSection()

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from posttrain import algorithms
 from posttrain.algorithms.chunked_head import CHUNK_ELEMENTS
-from posttrain.batches import TokenBatch
+from posttrain.batches import PackedBatch, TokenBatch
+from posttrain.models.decoder import Decoder, evaluating, switch_off_dropout
 from posttrain.models.output_head import OutputHead, find_head_transform
-from posttrain.models.shared_prompt import (
-    is_worth_sharing,
-    shared_prompt_hidden_states,
-    shares_prompts_exactly,
-)
 from posttrain.models.weights import export_model, merged_weights
 
 KLDirection = Literal["forward", "reverse"]
@@ -50,7 +45,7 @@ class LanguageModel:
         switch_off_dropout(model)
         with evaluating(model):
             self._transform = find_head_transform(self.causal_lm, name)
-        self._shares_prompts: bool | None = None
+        self._decoder = Decoder(self.causal_lm.base_model)
         self.eos_token_ids = find_eos_token_ids(self.causal_lm, tokenizer)
 
     @property
@@ -91,9 +86,7 @@ class LanguageModel:
 
         In the model's dtype, arbitrary behind a row's end. Gradients flow.
         """
-        if is_worth_sharing(tokens) and self._can_share_prompts():
-            return shared_prompt_hidden_states(self.causal_lm, tokens)
-        return self._plain_hidden_states(tokens)
+        return self._decoder.hidden_states(tokens)
 
     def token_statistics(
         self,
@@ -138,6 +131,25 @@ class LanguageModel:
         per_token_entropy, kl = (None if x is None else _scatter(x, mask) for x in flat[1:])
         return ResponseStatistics(_scatter(flat.logprobs, mask), per_token_entropy, kl)
 
+    def target_logprobs(self, packed: PackedBatch) -> Float[Tensor, " targets"]:
+        """Logprobs of the packed rows' targets, row by row, at temperature 1: float32, gradients flow.
+
+        Documents of one row do not see each other. No more than a chunk of logits exists at a time.
+        """
+        targets = packed.loss_mask.flatten().nonzero()[:, 0]
+        hidden = self._decoder.packed_hidden_states(packed).flatten(0, 1)
+        # A target is predicted one place before it, which is in its row: a row's first token is none.
+        return statistics_of_hidden(
+            hidden.index_select(0, targets - 1),
+            self.head,
+            packed.token_ids.flatten()[targets],
+            temperature=1.0,
+        ).logprobs
+
+    def memory_probe(self, tokens: TokenBatch) -> Tensor:
+        """A number whose graph holds what training on these rows would hold: micro-batches are measured on it."""
+        return self.token_statistics(tokens, temperature=1.0, entropy=True).logprobs.sum()
+
     def logprobs(self, tokens: TokenBatch, temperature: float) -> Float[Tensor, "rows time"]:
         """Logprobs of the response tokens in float32, without a graph, 0 where the mask is False.
 
@@ -168,28 +180,6 @@ class LanguageModel:
     @property
     def _output_embeddings(self) -> Any:
         return self.causal_lm.get_output_embeddings()
-
-    def _plain_hidden_states(self, tokens: TokenBatch) -> Tensor:
-        """Every row by itself, padded on the right."""
-        length = tokens.token_ids.shape[1]
-        steps = torch.arange(length, device=tokens.token_ids.device)
-        hidden: Tensor = self.causal_lm.base_model(
-            input_ids=tokens.token_ids,
-            attention_mask=(steps[None, :] < tokens.lengths[:, None]).long(),
-            position_ids=steps[None, :].expand(len(tokens), length),
-            use_cache=False,
-        ).last_hidden_state
-        positions = tokens.predicting_positions[:, :, None].expand(-1, -1, hidden.shape[-1])
-        return hidden.gather(1, positions)
-
-    def _can_share_prompts(self) -> bool:
-        """Whether this model gives the same hidden states when a prompt is computed once; found out by trying."""
-        if any(getattr(module, "gradient_checkpointing", False) for module in self.causal_lm.modules()):
-            return False  # transformers recomputes without the cache
-        if self._shares_prompts is None:
-            with torch.no_grad(), evaluating(self.model):
-                self._shares_prompts = shares_prompts_exactly(self.causal_lm, self._plain_hidden_states)
-        return self._shares_prompts
 
 
 def statistics_of_hidden(
@@ -266,27 +256,6 @@ def _reference_head(
         return None
     hidden, head = reference
     return algorithms.ReferenceHead(hidden, head.weight, head.bias, direction)
-
-
-def switch_off_dropout(model: nn.Module) -> None:
-    """Sets every dropout probability in the model to 0: of modules, and of attention that reads a number."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-        for name, value in vars(module).items():
-            if "dropout" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside, the mode from before afterwards, also after an exception."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def find_eos_token_ids(causal_lm: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from posttrain.batches import TokenBatch
-from posttrain.models.language_model import LanguageModel, evaluating
+from posttrain.models.decoder import evaluating
+from posttrain.models.language_model import LanguageModel
 from posttrain.models.output_head import OutputHead
 
 

@@ -30,9 +30,9 @@ def is_worth_sharing(tokens: TokenBatch) -> bool:
     return shared <= WORTH_IT * tokens.token_ids.numel()
 
 
-def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Tensor, "rows time width"]:
+def shared_prompt_hidden_states(trunk: Any, tokens: TokenBatch) -> Float[Tensor, "rows time width"]:
     """Last hidden states (after the final norm) that predict each response token; arbitrary behind a row's end."""
-    decoder, device = causal_lm.base_model, tokens.token_ids.device
+    device = tokens.token_ids.device
     groups = tokens.prompt_groups
     first_rows = sorted(set(groups))
     of_prompt = torch.tensor([first_rows.index(group) for group in groups], device=device)
@@ -43,7 +43,7 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
     columns = torch.arange(longest, device=device)
     # Without the config: sliding layers would drop keys that responses of other lengths still see.
     cache = DynamicCache()
-    prompt_hidden: Tensor = decoder(
+    prompt_hidden: Tensor = trunk(
         input_ids=tokens.token_ids[first, :longest] * (columns[None, :] < lengths[:, None]),
         attention_mask=(columns[None, :] < lengths[:, None]).long(),
         position_ids=columns[None, :].expand(len(first), longest),
@@ -67,7 +67,7 @@ def shared_prompt_hidden_states(causal_lm: Any, tokens: TokenBatch) -> Float[Ten
         layer.values = _moved(layer.values, moved).index_select(0, of_prompt)
     steps = torch.arange(time - 1, device=device)
     response_mask = steps[None, :] < tokens.response_lengths[:, None]
-    response_hidden: Tensor = decoder(
+    response_hidden: Tensor = trunk(
         input_ids=tokens.response_ids[:, :-1],
         attention_mask=torch.cat([prompt_mask[of_prompt], response_mask], dim=1).long(),
         position_ids=tokens.prompt_lengths[:, None] + steps[None, :],
@@ -83,9 +83,9 @@ def _moved(states: Tensor, columns: Tensor) -> Tensor:
     return states.gather(2, index)
 
 
-def shares_prompts_exactly(causal_lm: Any, plain: Callable[[TokenBatch], Tensor]) -> bool:
+def shares_prompts_exactly(trunk: Any, plain: Callable[[TokenBatch], Tensor]) -> bool:
     """Whether both ways give the same numbers on a small batch; False for models whose cache works otherwise."""
-    weight = causal_lm.get_output_embeddings().weight
+    weight = next(trunk.parameters())
     prompts, responses = ([1, 2, 3], [1, 2, 3], [4, 5]), ([6, 7], [5], [3, 2])
     lengths = torch.tensor([len(response) for response in responses])
     rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
@@ -96,7 +96,7 @@ def shares_prompts_exactly(causal_lm: Any, plain: Callable[[TokenBatch], Tensor]
         response_mask=torch.arange(2)[None, :] < lengths[:, None],
     ).to(weight.device)
     try:
-        shared = shared_prompt_hidden_states(causal_lm, tokens)[tokens.response_mask].float()
+        shared = shared_prompt_hidden_states(trunk, tokens)[tokens.response_mask].float()
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         # Recurrent states, caches of another kind: the plain path serves every model.
         return False

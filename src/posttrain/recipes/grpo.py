@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from posttrain.config.grpo import GRPOConfig
-from posttrain.distributed.collectives import SingleProcess
 from posttrain.evaluation.evaluate import Evaluation, evaluate
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.reference import FrozenReference
 from posttrain.recipes.groups import Groups, sample_groups
+from posttrain.recipes.learners import RunLearner, may_change_on_resume, restore_parts, snapshot_parts
 from posttrain.recipes.policy_batch import PolicyBatchBuilder
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
 from posttrain.recipes.reward import (
@@ -30,8 +30,8 @@ from posttrain.recipes.reward import (
     open_reward,
     term_names,
 )
-from posttrain.recipes.session import MAY_CHANGE_ON_RESUME, Snapshot, TrainingSession, peak_memory_bytes
-from posttrain.recipes.setup import load_policy, optimizer_settings, sampling_of
+from posttrain.recipes.session import Snapshot, TrainingSession, peak_memory_bytes
+from posttrain.recipes.setup import load_policy, sampling_of
 from posttrain.rewards.reward import Reward
 from posttrain.rewards.scoring import score
 from posttrain.rollouts.engine import RolloutEngine
@@ -44,11 +44,9 @@ from posttrain.training.invariants import (
     check_reference_kl_is_zero,
     check_sampler_mismatch,
 )
-from posttrain.training.learner import Learner
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_minibatches
 from posttrain.training.objectives import PolicyGradient
-from posttrain.training.randomness import random_state, restore_random_state
 from posttrain.types import Prompt, Rollout, Sampling, ScoredRollout
 
 
@@ -83,7 +81,8 @@ def grpo(config: GRPOConfig, *, reward: RewardFunction | None = None) -> GRPORes
         TrainingSession(
             config,
             title=f"grpo {config.model}",
-            may_change=_may_change(config),
+            num_steps=config.steps,
+            may_change=may_change_on_resume(config.optimizer),
             reward_names=term_names(judge),
             highest_score=highest_score(judge),
         ) as session,
@@ -109,7 +108,7 @@ class _Run:
     sampling: Sampling
     policy: LanguageModel
     engine: RolloutEngine
-    learner: Learner
+    trained: RunLearner
     builder: PolicyBatchBuilder
     objective: PolicyGradient
 
@@ -121,13 +120,8 @@ class _Run:
         session.keep_the_same("dtype", str(policy.dtype).removeprefix("torch."))
         # Before the checkpoint is loaded: the reference is what training started from.
         reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
-        budget = config.compute.microbatch_tokens
-        learner = Learner(
-            policy,
-            optimizer_settings(config.optimizer, config.optimizer_steps),
-            collectives=SingleProcess(),
-            # Measured once in a run's life: another split of the same step rounds otherwise.
-            microbatch_tokens=(session.fact("microbatch_tokens") or "auto") if budget == "auto" else budget,
+        trained = RunLearner(
+            session, policy, config.optimizer, config.compute, num_updates=config.optimizer_steps
         )
         rendered = RenderedPrompts(
             prompts,
@@ -145,9 +139,9 @@ class _Run:
             sampling=sampling_of(config.sampling, policy, config.seed),
             policy=policy,
             engine=engine,
-            learner=learner,
+            trained=trained,
             builder=PolicyBatchBuilder(
-                learner, policy, reference, algorithm, temperature=config.sampling.temperature
+                trained.learner, policy, reference, algorithm, temperature=config.sampling.temperature
             ),
             objective=PolicyGradient(
                 clip_low=algorithm.clip_low,
@@ -164,11 +158,8 @@ class _Run:
             ),
         )
         if checkpoint is not None:
-            learner.load_state_dict(checkpoint.tensors_of("learner"), checkpoint.state["learner"])
+            restore_parts(checkpoint, trained)
             rendered.stream.load_state_dict(checkpoint.state["prompts"])
-            restore_random_state(checkpoint.tensors_of("random"), checkpoint.state["random"])
-            if budget != "auto":
-                learner.microbatch_tokens = budget
         engine.load_weights(policy.named_weights(), policy_version=session.first_step - 1)
         rendered.check_lengths(config.sampling.max_new_tokens, policy.max_length)
         session.record_start(str(policy.device))
@@ -228,8 +219,8 @@ class _Run:
                 self.session.view.phase("update", epoch * config.minibatches_per_step + index, total)
                 is_first = epoch == 0 and index == 0
                 check = partial(check_first_ratio, dtype=self.policy.dtype) if is_first else None
-                self.learner.update(batch.select(rows), self.objective, check=check)
-                found = found + self.learner.last_update
+                self.trained.learner.update(batch.select(rows), self.objective, check=check)
+                found = found + self.trained.learner.last_update
         return metrics | found.means()
 
     def evaluate(self, step: int) -> None:
@@ -258,24 +249,13 @@ class _Run:
             "tokens_per_second": tokens / max(seconds["generate_seconds"], 1e-9),
             "peak_memory_bytes": peak_memory_bytes(self.policy.device),
         }
-        if self.learner.microbatch_tokens is not None:
-            self.session.keep_fact("microbatch_tokens", self.learner.microbatch_tokens)
+        self.trained.keep_budget()
         self.session.write_step(step, metrics, timings, scored)
 
     def _snapshot(self) -> Snapshot:
-        tensors, learner = self.learner.state_dict()
-        # Every draw of this recipe has a name of its own; the global generators are saved for what users add.
-        random_tensors, random_numbers = random_state()
-        return Snapshot(
-            write_model=self.policy.save,
-            tensors={"learner": tensors, "random": random_tensors},
-            state={
-                "learner": learner,
-                "prompts": self.prompts.stream.state_dict(),
-                "random": random_numbers,
-                "reward": self.session.reward_names,
-            },
-        )
+        tensors, state = snapshot_parts(self.trained)
+        state |= {"prompts": self.prompts.stream.state_dict(), "reward": self.session.reward_names}
+        return Snapshot(write_model=self.policy.save, tensors=tensors, state=state)
 
 
 def _plan_in_words(config: GRPOConfig, policy: LanguageModel) -> str:
@@ -298,12 +278,6 @@ def _result(session: TrainingSession, *, is_exact: bool) -> GRPOResult:
         is_exact=is_exact,
         alarms=tuple(session.alarms()),
     )
-
-
-def _may_change(config: GRPOConfig) -> frozenset[str]:
-    """A schedule that falls to 0 at the last step depends on how many there are."""
-    fixed = {"steps"} if config.optimizer.schedule != "constant" else set()
-    return MAY_CHANGE_ON_RESUME - fixed
 
 
 def _plan(config: GRPOConfig, step: int, epoch: int, num_rows: int) -> list[list[int]]:

@@ -73,6 +73,7 @@ class TrainingSession:
         config: RecipeConfig,
         *,
         title: str,
+        num_steps: int,
         may_change: frozenset[str],
         reward_names: Sequence[str] = (),
         highest_score: float | None = None,
@@ -80,6 +81,7 @@ class TrainingSession:
         self.config = config
         self.folder = RunFolder(config.output)
         self.title = title
+        self.num_steps = num_steps
         self.first_step = 1
         self.interrupted = False
         self._restored: Checkpoint | None = None
@@ -104,7 +106,7 @@ class TrainingSession:
             starts_anew = self._restored is None and bool(self._changed)
             lost_rows = self.log.resume(-1 if starts_anew else self.first_step - 1)
             self._rows = self.log.read_metrics()
-            self.view = undo.enter_context(LiveView(self.config.steps, self.title))
+            self.view = undo.enter_context(LiveView(self.num_steps, self.title))
             undo.enter_context(self._signals_wait_for_the_step())
             self._around = undo.pop_all()
         if self.first_step > 1:
@@ -112,7 +114,7 @@ class TrainingSession:
             self.view.note(
                 "this run is complete; raise steps to go on, or choose another output to start anew"
                 if self.is_complete
-                else f"going on after step {self.first_step - 1} of {self.config.steps}"
+                else f"going on after step {self.first_step - 1} of {self.num_steps}"
             )
         for sentence in (*self._changed, *lost_rows):
             self.view.note(sentence)
@@ -133,7 +135,7 @@ class TrainingSession:
     @property
     def is_complete(self) -> bool:
         """Whether there is nothing left to do: the last step is saved, and its model written."""
-        if self.steps_done < self.config.steps:
+        if self.steps_done < self.num_steps:
             return False
         try:
             # A run that was gone on with still has the model of its earlier end.
@@ -149,7 +151,7 @@ class TrainingSession:
 
     def steps(self) -> Iterator[int]:
         """The steps to do; the generator ends early after an interruption."""
-        for step in range(self.first_step, self.config.steps + 1):
+        for step in range(self.first_step, self.num_steps + 1):
             if self.interrupted:
                 return
             self._step_started_at = time.perf_counter()
@@ -198,7 +200,7 @@ class TrainingSession:
         step: int,
         metrics: Mapping[str, float],
         timings: Mapping[str, float],
-        scored: Sequence[ScoredRollout],
+        scored: Sequence[ScoredRollout] = (),
     ) -> None:
         """The step's numbers and samples are on disk, and on the screen."""
         timings = {**timings, "step_seconds": time.perf_counter() - self._step_started_at}
@@ -219,18 +221,28 @@ class TrainingSession:
         self.log.write_evaluation(step, evaluation.to_dict())
         self.view.held_out(step, evaluation.accuracy, evaluation.standard_error)
 
+    def measurement_of_step(self, step: int) -> dict[str, Any] | None:
+        """The held-out numbers that an earlier start of this run has written for this step."""
+        rows = [row for row in self.log.read_evaluations() if row["step"] == step]
+        return {name: value for name, value in rows[0].items() if name != "step"} if rows else None
+
+    def write_measurement(self, step: int, measured: Mapping[str, Any]) -> None:
+        """Held-out numbers that are no sampled score (a loss, the accuracy of a reward model) are on disk and shown."""
+        self.log.write_evaluation(step, measured)
+        self.view.measured(step, measured)
+
     def save_if_due(self, step: int, snapshot: Callable[[], Snapshot]) -> None:
         """A checkpoint after every `checkpoint.every_steps`, after the last step, and before an early end."""
-        if step % self.config.checkpoint.every_steps and step != self.config.steps and not self.interrupted:
+        if step % self.config.checkpoint.every_steps and step != self.num_steps and not self.interrupted:
             return
         self.view.phase("save", 0, 1)
         taken = snapshot()
         tensors = {f"{owner}/{name}": t for owner, own in taken.tensors.items() for name, t in own.items()}
         self.checkpoints.save(step, taken.write_model, tensors, taken.state)
         self.write_report()
-        if self.interrupted and step < self.config.steps:
+        if self.interrupted and step < self.num_steps:
             self.view.note(
-                f"stopped after step {step} of {self.config.steps}, which is saved. "
+                f"stopped after step {step} of {self.num_steps}, which is saved. "
                 "To go on, give the same command again."
             )
 
@@ -271,9 +283,9 @@ class TrainingSession:
             return
         refuse_changes(differences)
         self.first_step = self._restored.step + 1
-        if self._restored.step > self.config.steps:
+        if self._restored.step > self.num_steps:
             raise ConfigError(
-                f"steps = {self.config.steps}, but {self._restored.step} steps of this run are done. "
+                f"steps = {self.num_steps}, but {self._restored.step} steps of this run are done. "
                 f"Set steps to {self._restored.step} or more, or choose another output."
             )
         self._compare_rewards(self._restored.state.get("reward", self._reward_names))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posttrain.errors import InvariantError, ModelError
 from posttrain.models import LanguageModel
-from posttrain.models.language_model import evaluating
+from posttrain.models.decoder import evaluating
 from posttrain.rollouts.checks import check_call
 from posttrain.rollouts.engine import Progress
 from posttrain.rollouts.kv_cache import GrowingCache

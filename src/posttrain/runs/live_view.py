@@ -137,6 +137,16 @@ class LiveView:
         else:
             self._print(f"held-out after step {step}: {held_out_text(accuracy, standard_error)}")
 
+    def measured(self, step: int, numbers: Mapping[str, Any]) -> None:
+        """Held-out numbers of the weights after `step` updates that are no sampled score: one line of them."""
+        self._last_step_at = self._clock()  # measuring does not count as a step's time
+        shown = ", ".join(
+            f"{name.replace('_', ' ')} {number_text(value)}"
+            for name, value in numbers.items()
+            if isinstance(value, int | float)
+        )
+        self.note(f"held-out after step {step}: {shown}")
+
     def note(self, text: str) -> None:
         """A sentence for the user: it stays visible above the panel, or is a line of its own."""
         safe = printable(text, keep_newlines=True)
@@ -201,7 +211,10 @@ def step_line(progress: Progress) -> str:
     """The step in one line without control characters; parts whose numbers are missing are left out."""
     metrics, timings = progress.metrics, progress.timings
     parts = [f"step {progress.step}/{progress.total_steps}"]
-    for label, name in (("reward", "reward_mean"), ("kl", "reference_kl"), ("entropy", "entropy")):
+    shown = (("reward", "reward_mean"), ("kl", "reference_kl"), ("entropy", "entropy"))
+    if metrics.get("reward_mean") is None:  # nothing is sampled: the loss says how it goes
+        shown = (("loss", "loss"), ("accuracy", "accuracy"), ("gradient", "grad_norm"))
+    for label, name in shown:
         if metrics.get(name) is not None:
             parts.append(f"{label} {number_text(metrics[name])}")
     if metrics.get("clip_fraction") is not None:

@@ -37,6 +37,10 @@ class TrainableModel(Protocol):
         """The module whose parameters are trained."""
         ...
 
+    def memory_probe(self, tokens: TokenBatch) -> Tensor:
+        """A number whose graph is as large as that of a training pass over these rows."""
+        ...
+
 
 class Learner:
     """Updates one model: `update` is one optimiser step on a batch, whatever the objective.
@@ -154,12 +158,7 @@ class Learner:
                     result[index, :time] = found
             return result if result is not None else torch.zeros(tokens.response_mask.shape)
 
-        model: Any = self.language_model
-        self._find_budget(
-            tokens,
-            _has_counted(tokens),
-            lambda probe: model.token_statistics(probe, temperature=1.0, entropy=True).logprobs.sum(),
-        )
+        self._find_budget(tokens, _has_counted(tokens), self.language_model.memory_probe)
         return self._within_memory(run)
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,20 +1,17 @@
-"""Tensors of one optimiser step: rows of prompt + response, and what is known about each response token.
-
-Letters in the shapes: `rows` sequences, `length` tokens of prompt + response, `time` response tokens.
-Rows are padded on the right with id 0; padding is known by length, never by id. True in a mask counts.
-"""
+"""Prompts with their responses as ids: what policies, value models and reward models read."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from posttrain.batches.moving import moved
 from posttrain.types import Rollout
 
 
@@ -81,9 +78,25 @@ class TokenBatch:
             response_mask=self.response_mask[index, :time],
         )
 
+    def with_end_states(self) -> Self:
+        """The same rows with one more, uncounted, place behind each response: what a model says there is of the end.
+
+        `predicting_positions` then reach from the state before the first response token to the state after
+        the last one. The token in that place is 0 and never matters: no state of the batch has seen it.
+        """
+        token_ids = torch.cat([self.token_ids, self.token_ids.new_zeros(len(self), 1)], dim=1)
+        uncounted = self.response_mask.new_zeros(len(self), 1)
+        return dataclasses.replace(
+            self,
+            # Rows may be cut out of wider ones: what stood behind a response's end need not be 0.
+            token_ids=token_ids.scatter(1, self.lengths[:, None], 0),
+            response_lengths=self.response_lengths + 1,
+            response_mask=torch.cat([self.response_mask, uncounted], dim=1),
+        )
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        return _moved(self, device)
+        return moved(self, device)
 
     @classmethod
     def from_rollouts(cls, rollouts: Sequence[Rollout]) -> Self:
@@ -112,57 +125,3 @@ class TokenBatch:
         positions = self.prompt_lengths[:, None] + steps[None, :] + offset
         # Behind a row's end any position will do: the mask hides what is read there.
         return positions.clamp(min=0, max=max(self.token_ids.shape[1] - 1, 0))
-
-
-@dataclass(frozen=True)
-class PolicyBatch:
-    """What a policy-gradient update needs: tokens, advantages and the logprobs from before the update.
-
-    All `[rows, time]` tensors are float32 and arbitrary where `tokens.response_mask` is False.
-    `reference_logprobs` and `reference_hidden` are None when no KL to a reference is asked for;
-    `reference_hidden` (the reference's last hidden states) is kept only for the exact KL, which needs whole
-    distributions: hidden states are `vocabulary / width` times smaller than those.
-    `importance_weights` are detached factors that correct for a sampler whose probabilities differ; or None.
-    """
-
-    tokens: TokenBatch
-    advantages: Float[Tensor, "rows time"]
-    old_logprobs: Float[Tensor, "rows time"]
-    rollout_logprobs: Float[Tensor, "rows time"]
-    reference_logprobs: Float[Tensor, "rows time"] | None = None
-    reference_hidden: Float[Tensor, "rows time width"] | None = None
-    importance_weights: Float[Tensor, "rows time"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def lengths(self) -> Int[Tensor, " rows"]:
-        """Tokens of prompt + response, for each row: what a micro-batch budget counts."""
-        return self.tokens.lengths
-
-    @property
-    def prompt_groups(self) -> list[int]:
-        """For each row the first row that has the same prompt."""
-        return self.tokens.prompt_groups
-
-    def select(self, rows: Sequence[int]) -> Self:
-        """These rows only, with padding that no row of them needs cut off."""
-        tokens = self.tokens.select(rows)
-        index = torch.as_tensor(list(rows), dtype=torch.long, device=self.advantages.device)
-        time = tokens.max_response_length
-        per_token = {
-            field.name: None if (x := getattr(self, field.name)) is None else x[index, :time]
-            for field in dataclasses.fields(self)
-            if field.name != "tokens"
-        }
-        return type(self)(tokens=tokens, **per_token)  # type: ignore[arg-type]
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same batch on another device."""
-        return _moved(self, device)
-
-
-def _moved(batch: Any, device: torch.device | str) -> Any:
-    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return type(batch)(**{name: None if x is None else x.to(device) for name, x in fields.items()})
