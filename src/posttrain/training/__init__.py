@@ -4,6 +4,7 @@ from posttrain.training.checkpoint import Checkpoint, CheckpointStore, Checkpoin
 from posttrain.training.learner import Learner
 from posttrain.training.metrics import Metrics
 from posttrain.training.microbatches import plan_minibatches
+from posttrain.training.next_token_objective import NextToken
 from posttrain.training.objectives import Objective, PolicyGradient
 from posttrain.training.optimizer import OptimizerSettings
 from posttrain.training.randomness import random_state, restore_random_state
@@ -16,6 +17,7 @@ __all__ = [
     "Learner",
     "LearningRateSchedule",
     "Metrics",
+    "NextToken",
     "Objective",
     "OptimizerSettings",
     "PolicyGradient",
