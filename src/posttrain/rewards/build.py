@@ -13,6 +13,7 @@ from posttrain.errors import ConfigError
 from posttrain.rewards import verifiers
 from posttrain.rewards.functions import FunctionReward, Style
 from posttrain.rewards.in_process import LengthReward, VerifierReward
+from posttrain.rewards.language_consistency import check_script, language_consistency
 from posttrain.rewards.reward import Reward
 from posttrain.rewards.weighted_sum import Incomplete, WeightedSum, WeightedTerm
 from posttrain.rewards.worker import RewardLimits
@@ -20,6 +21,7 @@ from posttrain.rewards.worker import RewardLimits
 VERIFIERS: Mapping[str, Callable[..., float]] = {
     "exact_answer": verifiers.exact_answer,
     "format_reward": verifiers.format_reward,
+    "language_consistency": language_consistency,
     "regular_expression": verifiers.regular_expression,
     "contains": verifiers.contains,
     "countdown": verifiers.countdown,
@@ -128,6 +130,7 @@ def _check_options(term: RewardTerm, known: Iterable[str]) -> None:
 _CHOICES = {
     ("exact_answer", "mode"): ("final", "last_number", "whole"),
     ("regular_expression", "match"): ("whole", "anywhere"),
+    ("language_consistency", "part"): ("think", "all"),
 }
 
 
@@ -140,3 +143,5 @@ def _check_values(term: RewardTerm) -> None:
             )
     if term.name == "regular_expression":
         verifiers.compiled_pattern(term.options["pattern"])
+    if term.name == "language_consistency":
+        check_script(term.options.get("script", "Latin"))
