@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, overload
 
+from posttrain.data.held_out import content_number
 from posttrain.data.problem_kinds import Content, Countdown, ProblemKind, Products, Sorting, Sums
 from posttrain.errors import ConfigError
 from posttrain.types import Prompt
@@ -187,8 +188,7 @@ def make_task(name: str, parameters: Mapping[str, Any] | None = None) -> Task:
 
 def is_held_out(name: str, identity: str) -> bool:
     """True for about one problem in four, by a hash of its content; the same on every machine and in every run."""
-    hashed = hashlib.blake2b(f"{_SALT}|{name}|{identity}".encode(), digest_size=8).digest()
-    return int.from_bytes(hashed, "big") % HELD_OUT_ONE_IN == 0
+    return content_number(f"{_SALT}|{name}|{identity}") % HELD_OUT_ONE_IN == 0
 
 
 def check_split(split: str) -> None:
