@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import tomli_w
@@ -26,6 +25,7 @@ from posttrain.runs.resume import compare_configs, refuse_changes
 from posttrain.runs.run_folder import RunFolder
 from posttrain.runs.run_log import RunLog
 from posttrain.runs.samples import append_samples, write_samples_page
+from posttrain.runs.stop_request import StopRequest
 from posttrain.training.checkpoint import Checkpoint, CheckpointStore, replace_folder
 from posttrain.types import ScoredRollout
 
@@ -83,7 +83,9 @@ class TrainingSession:
         self.title = title
         self.num_steps = num_steps
         self.first_step = 1
-        self.interrupted = False
+        self._stop = StopRequest(
+            lambda: self.view.note("stopping after this step; it will be saved (Ctrl-C again: stop at once)")
+        )
         self._restored: Checkpoint | None = None
         self._may_change = may_change
         self._reward_names = list(reward_names)
@@ -107,7 +109,7 @@ class TrainingSession:
             lost_rows = self.log.resume(-1 if starts_anew else self.first_step - 1)
             self._rows = self.log.read_metrics()
             self.view = undo.enter_context(LiveView(self.num_steps, self.title))
-            undo.enter_context(self._signals_wait_for_the_step())
+            undo.enter_context(self._stop)
             self._around = undo.pop_all()
         if self.first_step > 1:
             self.view.resume_at(self.first_step - 1)
@@ -143,6 +145,11 @@ class TrainingSession:
         except (OSError, ValueError):
             return False
         return bool(exported["step"] == self.steps_done)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C or SIGTERM asked this start to end after the step under way."""
+        return self._stop.is_made
 
     def take_restored(self) -> Checkpoint | None:
         """The checkpoint to go on from, or None; only once, so that its tensors do not stay in memory."""
@@ -308,26 +315,6 @@ class TrainingSession:
     def reward_names(self) -> list[str]:
         """The reward's terms with digests of their code: a snapshot's state holds them under `reward`."""
         return self._reward_names
-
-    @contextlib.contextmanager
-    def _signals_wait_for_the_step(self) -> Iterator[None]:
-        def ask_to_stop(number: int, frame: FrameType | None) -> None:
-            if self.interrupted and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.interrupted = True
-            self.view.note("stopping after this step; it will be saved (Ctrl-C again: stop at once)")
-
-        try:
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            before = {number: signal.signal(number, ask_to_stop) for number in numbers}
-        except ValueError:  # not the main thread: whoever runs that one decides about signals
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
