@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "distributed": {"errors"},
     "training": {"types", "errors", "batches", "algorithms", "models", "distributed"},
     "evaluation": {"types", "errors", "rollouts", "rewards"},
+    "lab": {"types", "errors", "config", "algorithms"},
     "runs": {"types", "errors", "evaluation"},
     "recipes": {
         "types", "errors", "batches", "algorithms", "config", "data", "rewards", "models", "rollouts",
         "distributed", "training", "evaluation", "runs",
     },
     "cli": {"errors", "config", "recipes", "commands"},
-    "commands": {"types", "errors", "config", "data", "models", "rollouts", "rewards", "evaluation", "recipes", "runs"},
+    "commands": {"types", "errors", "config", "data", "models", "rollouts", "rewards", "evaluation", "recipes", "runs", "lab"},
     "__init__": {"types", "errors", "config", "recipes"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -14,6 +14,7 @@ from posttrain import __version__
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.inference import EvaluateConfig, GenerateConfig
+from posttrain.config.lab import LabConfig
 from posttrain.config.loading import load_config
 from posttrain.errors import PosttrainError
 
@@ -64,6 +65,18 @@ def demo(config_file: ConfigFile = None, /, *, config: _settings(DemoConfig) = N
     run_demo(config)
 
 
+lab = App(name="lab", help="Measure what the text says of its estimators, where the truth is known.")
+app.command(lab)
+
+
+@lab.command
+def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig) = None) -> None:  # type: ignore[valid-type]
+    """Bias, variance and error of MC, TD and GAE over lambda and K, against exact advantages."""
+    from posttrain.commands.lab import measure_advantages
+
+    measure_advantages(config)
+
+
 # Command -> what it does and the kind of its settings. cyclopts prints the help and picks the command; the
 # settings themselves are read by `load_config`, because an error there must name the file and the line.
 _COMMANDS = {
@@ -71,6 +84,7 @@ _COMMANDS = {
     "generate": (generate, GenerateConfig),
     "evaluate": (evaluate, EvaluateConfig),
     "demo": (demo, DemoConfig),
+    "lab advantages": (advantages, LabConfig),
 }
 
 
@@ -78,9 +92,10 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run one command; exits with 0, with 2 after an error of the user's, with 130 after Ctrl-C."""
     words = list(sys.argv[1:] if words is None else words)
     try:
-        if words and words[0] in _COMMANDS and not {"--help", "-h"} & set(words):
-            command, kind = _COMMANDS[words[0]]
-            command(config=_read_config(kind, words[1:]))
+        name = next((name for n in (2, 1) if (name := " ".join(words[:n])) in _COMMANDS), None)
+        if name is not None and not {"--help", "-h"} & set(words):
+            command, kind = _COMMANDS[name]
+            command(config=_read_config(kind, words[len(name.split()) :]))
         else:
             app(words, exit_on_error=False, print_error=False)
     except PosttrainError as error:

@@ -22,10 +22,10 @@ def check_output(path: Path | None) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror}. Choose another --output.") from error
 
 
-def write_output(path: Path, text: str) -> None:
-    """The file holds the text, whole. ConfigError when the disk does not take it."""
+def write_output(path: Path, content: str | bytes) -> None:
+    """The file holds the content, whole. ConfigError when the disk does not take it."""
     try:
-        replace_file(path, text.encode())
+        replace_file(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise ConfigError(
             f"{path} could not be written: {error.strerror}. Make room and try again."
