@@ -1,6 +1,7 @@
 """Prompts become token ids, and responses text: the only place that renders.
 
-Nothing renders a response back to ids: what was sampled is what is trained on.
+No response that a policy sampled is rendered back to ids: what was sampled is what is trained on. Responses that
+come as text (a comparison in a file) get the ids that a policy would have sampled: `encode_response`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,49 @@ def decode_response(tokenizer: Any, ids: Sequence[int], eos_token_ids: Collectio
     return str(
         tokenizer.decode(list(ids[:end]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     )
+
+
+def encode_response(text: str, tokenizer: Any, *, use_chat_template: bool | None = None) -> tuple[int, ...]:
+    """The ids of a response behind its prompt, with the id that ends it: what a policy that says this samples.
+
+    The same as a rollout's `response_ids` where the policy's tokens are the tokenizer's own for that text.
+    `use_chat_template` is what the prompt was encoded with. DataError for a tokenizer without an end token.
+    """
+    end = end_of_response(tokenizer, use_chat_template=use_chat_template)
+    return (*tokenizer(text, add_special_tokens=False)["input_ids"], end)
+
+
+def end_of_response(tokenizer: Any, *, use_chat_template: bool | None = None) -> int:
+    """The id that ends a response: the template's end of turn, else the tokenizer's end of sequence.
+
+    DataError when the tokenizer has neither.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    chat = has_template if use_chat_template is None else use_chat_template
+    end = end_of_turn(tokenizer) if chat else None
+    end = tokenizer.eos_token_id if end is None else end
+    if end is None:
+        raise DataError(
+            "the model's tokenizer has no end-of-sequence token, so the end of a response cannot be marked; set "
+            "eos_token in its tokenizer_config.json"
+        )
+    return int(end)
+
+
+def end_of_turn(tokenizer: Any) -> int | None:
+    """The special token that the chat template puts right behind an assistant's words (ChatML: `<|im_end|>`)."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    words = "posttrain-marks-this-place"
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": words}]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except (
+        Exception
+    ):  # a template may refuse these messages in any way; its end of turn is then not looked for
+        return None
+    behind = tokenizer.encode(text.rpartition(words)[2].lstrip(), add_special_tokens=False)
+    return int(behind[0]) if behind and behind[0] in tokenizer.all_special_ids else None
 
 
 def check_one_bos(token_ids: Sequence[int], tokenizer: Any, *, use_chat_template: bool | None = None) -> None:

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from posttrain import algorithms
 from posttrain.algorithms.chunked_head import CHUNK_ELEMENTS
 from posttrain.batches import PackedBatch, TokenBatch
+from posttrain.data.chat_template import end_of_turn
 from posttrain.models.decoder import Decoder, evaluating, switch_off_dropout
 from posttrain.models.output_head import OutputHead, find_head_transform
 from posttrain.models.weights import export_model, merged_weights
@@ -264,26 +265,11 @@ def find_eos_token_ids(causal_lm: Any, tokenizer: Any) -> tuple[int, ...]:
     The template's is the special token that it puts right behind an assistant's words (ChatML: `<|im_end|>`).
     """
     generation = getattr(causal_lm, "generation_config", None)
-    found = {tokenizer.eos_token_id, _end_of_turn(tokenizer)}
+    found = {tokenizer.eos_token_id, end_of_turn(tokenizer)}
     for source in (generation, causal_lm.config.get_text_config()):
         ids = getattr(source, "eos_token_id", None)
         found.update(ids if isinstance(ids, Iterable) else [ids])
     return tuple(sorted(int(i) for i in found if i is not None))
-
-
-def _end_of_turn(tokenizer: Any) -> int | None:
-    if not getattr(tokenizer, "chat_template", None):
-        return None
-    words = "posttrain-marks-this-place"
-    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": words}]
-    try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-    except (
-        Exception
-    ):  # a template may refuse these messages in any way; its end of turn is then not looked for
-        return None
-    behind = tokenizer.encode(text.rpartition(words)[2].lstrip(), add_special_tokens=False)
-    return behind[0] if behind and behind[0] in tokenizer.all_special_ids else None
 
 
 def _scatter(values: Tensor, mask: Tensor) -> Tensor:
