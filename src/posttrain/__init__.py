@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from posttrain.config.grpo import GRPOConfig
     from posttrain.config.loading import load_config
+    from posttrain.config.rank import RankByRuleConfig
+    from posttrain.config.sample import SampleConfig
     from posttrain.errors import PosttrainError
     from posttrain.recipes.grpo import GRPOResult, grpo
+    from posttrain.recipes.rank_by_rule import RankByRuleResult, rank_by_rule
+    from posttrain.recipes.sample import SampleResult, sample
     from posttrain.types import Prompt, Rollout, Sampling, Score, ScoredRollout
 
 __version__ = "0.1.0"
@@ -26,13 +30,19 @@ __all__ = [
     "GRPOResult",
     "PosttrainError",
     "Prompt",
+    "RankByRuleConfig",
+    "RankByRuleResult",
     "Rollout",
+    "SampleConfig",
+    "SampleResult",
     "Sampling",
     "Score",
     "ScoredRollout",
     "__version__",
     "grpo",
     "load_config",
+    "rank_by_rule",
+    "sample",
 ]
 
 _HOMES = {
@@ -40,12 +50,18 @@ _HOMES = {
     "GRPOResult": "posttrain.recipes.grpo",
     "PosttrainError": "posttrain.errors",
     "Prompt": "posttrain.types",
+    "RankByRuleConfig": "posttrain.config.rank",
+    "RankByRuleResult": "posttrain.recipes.rank_by_rule",
     "Rollout": "posttrain.types",
+    "SampleConfig": "posttrain.config.sample",
+    "SampleResult": "posttrain.recipes.sample",
     "Sampling": "posttrain.types",
     "Score": "posttrain.types",
     "ScoredRollout": "posttrain.types",
     "grpo": "posttrain.recipes.grpo",
     "load_config": "posttrain.config.loading",
+    "rank_by_rule": "posttrain.recipes.rank_by_rule",
+    "sample": "posttrain.recipes.sample",
 }
 
 

@@ -16,6 +16,8 @@ from posttrain.config.grpo import GRPOConfig
 from posttrain.config.inference import EvaluateConfig, GenerateConfig
 from posttrain.config.lab import LabConfig
 from posttrain.config.loading import load_config
+from posttrain.config.rank import RankByRuleConfig
+from posttrain.config.sample import SampleConfig
 from posttrain.errors import PosttrainError
 
 app = App(
@@ -47,6 +49,22 @@ def generate(config_file: ConfigFile = None, /, *, config: _settings(GenerateCon
     from posttrain.commands.generate import generate_responses
 
     generate_responses(config)
+
+
+@app.command
+def sample(config_file: ConfigFile = None, /, *, config: _settings(SampleConfig) = None) -> None:  # type: ignore[valid-type]
+    """Sample N responses for each prompt into a file, to be ranked; continues the run in `output` if there is one."""
+    from posttrain.commands.sample import sample_responses
+
+    sample_responses(config)
+
+
+@app.command
+def rank_by_rule(config_file: ConfigFile = None, /, *, config: _settings(RankByRuleConfig) = None) -> None:  # type: ignore[valid-type]
+    """Rank sampled responses by a stated rule with a stated error rate, in the place of people."""
+    from posttrain.commands.rank_by_rule import rank_samples_by_rule
+
+    rank_samples_by_rule(config)
 
 
 @app.command
@@ -82,6 +100,8 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
 _COMMANDS = {
     "grpo": (grpo, GRPOConfig),
     "generate": (generate, GenerateConfig),
+    "sample": (sample, SampleConfig),
+    "rank-by-rule": (rank_by_rule, RankByRuleConfig),
     "evaluate": (evaluate, EvaluateConfig),
     "demo": (demo, DemoConfig),
     "lab advantages": (advantages, LabConfig),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -58,8 +57,7 @@ def _prompts(config: GenerateConfig) -> Prompts:
     if config.data is not None:
         opened = open_prompts(config.data, config.seed)
         # Everything may be answered here: a file's own rows, a task's held-out problems.
-        asked = opened.held_out or opened.train
-        return dataclasses.replace(opened, train=[], held_out=asked)
+        return opened.to_be_answered(opened.held_out or opened.train)
     assert config.prompt is not None
     prompt = [Prompt("prompt", config.prompt)]
     return Prompts(DataSection(held_out_path=Path("-")), [], prompt, verifier=None)

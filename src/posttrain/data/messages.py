@@ -41,6 +41,18 @@ def read_prompt(value: Any, column: str) -> str | tuple[Message, ...]:
     return messages
 
 
+def with_system_prompt(
+    content: str | tuple[Message, ...], system_prompt: str | None
+) -> str | tuple[Message, ...]:
+    """The prompt as the model saw it: messages that begin with the system prompt, unless it brings its own."""
+    if system_prompt is None:
+        return content
+    messages = (Message(role="user", content=content),) if isinstance(content, str) else content
+    if messages[0]["role"] == "system":
+        return messages
+    return (Message(role="system", content=system_prompt), *messages)
+
+
 def _message(item: Any, name: str) -> Message:
     if not isinstance(item, dict):
         raise BadRecord(f"{name} is {kind_of(item)}, not an object with role and content")

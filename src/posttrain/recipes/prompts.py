@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,10 @@ class Prompts:
     train: Sequence[Prompt]
     held_out: Sequence[Prompt]
     verifier: RewardTerm | None
+
+    def to_be_answered(self, prompts: Sequence[Prompt]) -> Prompts:
+        """These alone, as the held-out ones: how what only samples asks them. There is nothing to train on."""
+        return dataclasses.replace(self, train=[], held_out=prompts)
 
 
 def open_prompts(section: DataSection, seed: int, *, only_held_out: bool = False) -> Prompts:

@@ -87,6 +87,6 @@ def _compiled(scripts: tuple[str, ...]) -> regex.Pattern[str]:
 
 def _part_of(text: str, part: Part) -> str:
     if part == "all":
-        return _TAG.sub(" ", text)
+        return str(_TAG.sub(" ", text))
     _, opened, inside = text.partition("<think>")
     return inside.partition("</think>")[0] if opened else ""

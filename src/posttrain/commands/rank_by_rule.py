@@ -1,0 +1,29 @@
+"""`posttrain rank-by-rule`: rankings by a stated rule, in the place of people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from posttrain.commands.output_file import check_output
+from posttrain.config.rank import RankByRuleConfig
+from posttrain.recipes.rank_by_rule import RankByRuleResult, rank_by_rule
+
+
+def rank_samples_by_rule(config: RankByRuleConfig) -> None:
+    """Ranks, and says how many rankings there are and how well they agree with the rule."""
+    check_output(config.output)
+    result = rank_by_rule(config)
+    Console().print(f"{summary(result)}\nrankings {result.rankings_file}", highlight=False, soft_wrap=True)
+
+
+def summary(result: RankByRuleResult) -> str:
+    """What came of it in one line."""
+    parts = [f"{result.num_rankings} rankings"]
+    if result.agreement is not None:
+        parts.append(f"{100 * result.agreement:.1f} % of unequal pairs in the rule's order")
+    counted = (
+        (result.num_all_equal, "hold all responses for equal"),
+        (result.num_single, "prompts left out with a single response"),
+        (result.num_unscored, "prompts left out that could not be judged"),
+    )
+    return ", ".join([*parts, *(f"{count} {what}" for count, what in counted if count)])

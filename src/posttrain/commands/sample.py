@@ -1,0 +1,29 @@
+"""`posttrain sample`: N responses for each prompt, to be ranked."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from posttrain.commands.train import INTERRUPTED
+from posttrain.config.sample import SampleConfig
+from posttrain.recipes.sample import SampleResult, sample
+
+
+def sample_responses(config: SampleConfig) -> None:
+    """Samples or goes on sampling, and says what is in the file."""
+    result = sample(config)
+    Console().print(f"{summary(result)}\nresponses {result.responses_file}", highlight=False, soft_wrap=True)
+    if not result.is_complete:
+        sys.exit(INTERRUPTED)
+
+
+def summary(result: SampleResult) -> str:
+    """What came of it in one line."""
+    parts = [f"{result.num_responses} responses to {result.num_prompts} prompts"]
+    if result.num_cut:
+        parts.append(f"{result.num_cut} cut because an equal one was there")
+    if result.num_incomplete:
+        parts.append(f"{result.num_incomplete} prompts with fewer than were asked for")
+    return ", ".join(parts)

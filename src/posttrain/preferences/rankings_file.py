@@ -1,0 +1,27 @@
+"""Rankings as lines of a file: what reward models learn from.
+
+{"id": "q/1/anna", "prompt": "What is 3 + 4?", "responses": ["8", "7"], "ranks": [1, 0], "annotator": "anna"}
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from posttrain.types import Ranking
+
+
+def encode_ranking(ranking: Ranking) -> bytes:
+    """The line of a ranking, newline included; weight and margin stand in it where they are not the usual ones."""
+    row: dict[str, Any] = {
+        "id": ranking.ranking_id,
+        "prompt": ranking.prompt,
+        "responses": ranking.responses,
+        "ranks": ranking.ranks,
+        "annotator": ranking.annotator,
+    }
+    if ranking.weight != 1.0:
+        row["weight"] = ranking.weight
+    if ranking.margin != 0.0:
+        row["margin"] = ranking.margin
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
