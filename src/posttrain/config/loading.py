@@ -28,26 +28,42 @@ def load_config(
     `overrides` are command-line words: `--sampling.temperature 0.7`, `--optimizer.learning-rate=1e-5`.
     Raises ConfigError for a missing file, broken TOML, an unknown key or a value out of range.
     """
-    text = ""
-    values: dict[str, Any] = {}
-    path = Path(source) if isinstance(source, str | Path) else None
-    if path is not None:
-        text, values = _read(path)
-    elif isinstance(source, Mapping):
-        values = dict(source)
-    toml = _Source(path, text)
-    _refuse_unknown_keys(kind, values, (), toml)
+    source_text, values = read_settings(source)
     overridden = set()
+    _refuse_unknown_keys(kind, values, (), source_text)
     for key, value in _parse_overrides(kind, overrides):
         _put(values, key, value)
         overridden.add(key)
+    return _validated(kind, values, (), source_text, overridden)
+
+
+def read_settings(source: Path | str | Mapping[str, Any] | None) -> tuple[SettingsText, dict[str, Any]]:
+    """A TOML file (or its contents as a mapping): its text, which knows the line of each key, and its values."""
+    if source is None or isinstance(source, Mapping):
+        return SettingsText(None, ""), dict(source or {})
+    text, values = _read(Path(source))
+    return SettingsText(Path(source), text), values
+
+
+def load_table(kind: type[Config], values: Mapping[str, Any], at: Key, source: SettingsText) -> Config:
+    """A validated configuration from one table of a larger file; errors name the key with `at` before it.
+
+    Raises ConfigError for an unknown key or a value out of range, with the file's line.
+    """
+    _refuse_unknown_keys(kind, values, at, source)
+    return _validated(kind, values, at, source, set())
+
+
+def _validated(
+    kind: type[Config], values: Mapping[str, Any], at: Key, source: SettingsText, overridden: set[Key]
+) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, toml, overridden)) from None
+        raise ConfigError(_explain(error, at, source, overridden)) from None
 
 
-class _Source:
+class SettingsText:
     """A TOML text that knows on which line a key stands."""
 
     def __init__(self, path: Path | None, text: str) -> None:
@@ -114,7 +130,9 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _refuse_unknown_keys(kind: type[BaseModel], values: Mapping[str, Any], at: Key, source: _Source) -> None:
+def _refuse_unknown_keys(
+    kind: type[BaseModel], values: Mapping[str, Any], at: Key, source: SettingsText
+) -> None:
     for name, value in values.items():
         key = (*at, name)
         if name not in kind.model_fields:
@@ -219,10 +237,10 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[str(key[-1])] = value
 
 
-def _explain(error: ValidationError, source: _Source, overridden: set[Key]) -> str:
+def _explain(error: ValidationError, at: Key, source: SettingsText, overridden: set[Key]) -> str:
     lines = []
     for problem in error.errors(include_url=False):
-        key = tuple(part for part in problem["loc"] if not _is_type_label(part))
+        key = (*at, *(part for part in problem["loc"] if not _is_type_label(part)))
         given = any(key[: len(other)] == other for other in overridden if key)
         where = "command line" if given else source.where(key)
         message = problem["msg"].removeprefix("Value error, ")
