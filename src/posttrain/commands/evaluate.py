@@ -12,46 +12,23 @@ from rich.console import Console
 from posttrain.commands.output_file import check_output, write_output
 from posttrain.config.inference import EvaluateConfig
 from posttrain.config.loading import load_config
-from posttrain.errors import ConfigError, DataError
-from posttrain.evaluation.evaluate import evaluate
+from posttrain.errors import ConfigError
 from posttrain.evaluation.table import samples_table
-from posttrain.recipes.prompts import RenderedPrompts, open_prompts
-from posttrain.recipes.reward import gives_right_or_wrong, open_reward
-from posttrain.recipes.setup import load_policy, sampling_of
-from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.recipes.held_out_score import held_out_score
 from posttrain.runs.run_folder import RunFolder
 
 
 def evaluate_model(config: EvaluateConfig) -> None:
     """Scores the model, prints the numbers and a table, and writes them as JSON to `config.output`."""
-    prompts = open_prompts(config.data, config.seed, only_held_out=True)
-    if not prompts.held_out:
-        raise DataError(
-            "there is nothing to evaluate on: data.path is for training. Name the prompts as data.held_out_path, "
-            "and the reward in reward.terms."
-        )
-    check_output(config.output)
     console = Console()
-    with open_reward(config.reward, prompts.verifier) as judge:
-        policy = load_policy(config.model, config.compute)
-        rendered = RenderedPrompts(
-            prompts,
-            policy.tokenizer,
-            seed=config.seed,
-            num_held_out=config.evaluation.num_prompts,
-            note=lambda text: console.print(text, markup=False),
-        )
-        engine = TorchEngine(policy, shares_weights=True, max_rows=config.compute.rollout_rows)
-        found = evaluate(
-            engine,
-            rendered.held_out,
-            judge,
-            sampling_of(config.sampling, policy, config.seed),
-            config.evaluation.samples_per_prompt,
-            max_unscored_share=config.reward.max_unscored_share,
-        )
+    scored = held_out_score(
+        config,
+        note=lambda text: console.print(text, markup=False),
+        before_loading=lambda: check_output(config.output),
+    )
+    found = scored.evaluation
     console.print(samples_table(found.samples, title=f"Samples of {config.model}"))
-    if gives_right_or_wrong(judge):
+    if scored.is_exact:
         for k, value in found.pass_at.items():
             console.print(f"pass@{k}: {100 * value:.1f} %", highlight=False)
         low, high = found.correct_interval

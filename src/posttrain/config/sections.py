@@ -106,7 +106,7 @@ class SamplingSection(Section):
 
 
 class RewardTermSection(Section):
-    """One term of the reward: a verifier by name, or a function from a file."""
+    """One term of the reward: a verifier by name, a function from a file, or a reward model."""
 
     name: str | None = None
     """A built-in verifier: exact_answer, format_reward, length_reward, regular_expression, contains, ..."""
@@ -115,6 +115,11 @@ class RewardTermSection(Section):
     style: Literal["trl", "verl", "verifier"] = "trl"
     """Calling convention of `function`: trl is f(prompts, completions, **columns), verl is
     compute_score(data_source, solution_str, ground_truth), verifier is f(completion, columns)."""
+    model: str | None = None
+    """A reward model: the `model` folder of a reward_model run, or a Hub id of a classifier with one label. It
+    scores complete responses; one that was cut by length earns 0."""
+    normalize: bool = True
+    """Scores of `model` as (score - mean) / scale of the reference answers that it was calibrated on."""
     weight: float = 1.0
     """The reward is the weighted sum of the terms."""
     label: str | None = None
@@ -131,13 +136,23 @@ class RewardTermSection(Section):
         path, _, name = function.rpartition(":")
         return f"{Path(path).expanduser().absolute()}:{name}"
 
+    @field_validator("model")
+    @classmethod
+    def _folder_from_anywhere(cls, model: str | None) -> str | None:
+        """A folder with its absolute path, a Hub id as it is."""
+        if model is None or not Path(model).expanduser().exists():
+            return model
+        return str(Path(model).expanduser().absolute())
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.name is None) == (self.function is None):
+        if sum(kind is not None for kind in (self.name, self.function, self.model)) != 1:
             raise ValueError(
-                'a reward term needs either name = "exact_answer" (a built-in verifier) or '
-                'function = "rewards.py:my_reward" (yours), and not both'
+                'a reward term needs one of name = "exact_answer" (a built-in verifier), '
+                'function = "rewards.py:my_reward" (yours) and model = "runs/reward_model/model" (a reward model)'
             )
+        if self.model is None and not self.normalize:
+            raise ValueError("normalize is for a reward term with `model`, which this one has not. Remove it.")
         return self
 
 
@@ -183,9 +198,13 @@ class OptimizerSection(Section):
     max_grad_norm: float | None = Field(1.0, gt=0)
     """Gradients are scaled down to this global norm; "none" turns it off."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """What happens after the warm-up: nothing, or a fall to 0 at the last step."""
+    """What happens after the warm-up: nothing, or a fall to final_share of the peak at the last step."""
     warmup_steps: int = Field(0, ge=0)
     """Optimiser steps in which the learning rate rises from 0."""
+    warmup_share: float = Field(0.0, ge=0, le=1)
+    """The same as a share of all steps; used where warmup_steps is 0."""
+    final_share: float = Field(0.0, ge=0, le=1)
+    """Learning rate at the end of a linear or cosine schedule, as a share of the peak."""
 
 
 class ComputeSection(Section):

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from posttrain.config.sections import RewardSection
+from posttrain.config.sections import ComputeSection, DataSection, RewardSection, RewardTermSection
+from posttrain.data.conversation_format import ConversationFormat
 from posttrain.errors import ConfigError
+from posttrain.models.language_model import LanguageModel
+from posttrain.models.reward_model import RewardModel
+from posttrain.recipes.setup import resolve_device, resolve_dtype
 from posttrain.rewards.build import RewardTerm, build_reward
 from posttrain.rewards.functions import FunctionReward
 from posttrain.rewards.in_process import LengthReward, VerifierReward
-from posttrain.rewards.weighted_sum import WeightedSum
+from posttrain.rewards.model_reward import ModelReward
+from posttrain.rewards.weighted_sum import WeightedSum, WeightedTerm
 from posttrain.rewards.worker import RewardLimits
 
 RewardFunction = Callable[..., Sequence[float | None]]
 
 
 def open_reward(
-    section: RewardSection, verifier: RewardTerm | None, function: RewardFunction | None = None
+    section: RewardSection,
+    verifier: RewardTerm | None,
+    function: RewardFunction | None = None,
+    *,
+    compute: ComputeSection | None = None,
 ) -> WeightedSum:
     """The reward, with its worker processes started where functions of users are in it; close it after use.
 
-    `function` is added to the section's terms. Without either, the task's verifier judges. ConfigError when
-    there is nothing that could judge, or when a function cannot be loaded.
+    `function` is added to the section's terms. Without either, the task's verifier judges. Reward models are
+    loaded as `compute` says. ConfigError when there is nothing that could judge, or when a function cannot be
+    loaded; ModelError for a reward model that cannot be.
     """
     terms = [
         RewardTerm(
@@ -31,6 +41,7 @@ def open_reward(
             weight=term.weight,
             options=term.options,
             label=term.label,
+            model=_open_model(term, compute or ComputeSection()),
         )
         for term in section.terms
     ]
@@ -59,13 +70,22 @@ def highest_score(reward: WeightedSum) -> float | None:
 
 
 def term_names(reward: WeightedSum) -> list[str]:
-    """The terms by name, those of users with a digest of their code: "brevity (code 1f2e...)"."""
-    return [
-        f"{term.name} (code {term.reward.fingerprint})"
-        if isinstance(term.reward, FunctionReward)
-        else term.name
-        for term in reward.terms
-    ]
+    """The terms by name, with what a run must find unchanged when it goes on.
+
+    Those of users have a digest of their code, "brevity (code 1f2e...)"; reward models have one of their weights
+    in the name itself, "reward_model@9a3b...": another model is another reward.
+    """
+    return [_told_apart(term) for term in reward.terms]
+
+
+def introduce_policy(
+    reward: WeightedSum, policy: LanguageModel, data: DataSection, note: Callable[[str], None]
+) -> None:
+    """Tells reward models who writes what they will read, so that they can read the ids as they were sampled."""
+    written = ConversationFormat(data.system_prompt, data.text_format, data.use_chat_template)
+    for term in reward.terms:
+        if isinstance(term.reward, ModelReward) and isinstance(term.reward.scorer, RewardModel):
+            term.reward.scorer.expect_policy(policy.tokenizer, written, note)
 
 
 def gives_right_or_wrong(reward: WeightedSum) -> bool:
@@ -75,3 +95,19 @@ def gives_right_or_wrong(reward: WeightedSum) -> bool:
         and highest_score(reward) == 1.0
         and isinstance(reward.terms[0].reward, VerifierReward)
     )
+
+
+def _told_apart(term: WeightedTerm) -> str:
+    if isinstance(term.reward, FunctionReward):
+        return f"{term.name} (code {term.reward.fingerprint})"
+    if isinstance(term.reward, ModelReward):
+        return f"{term.name}@{term.reward.scorer.fingerprint}"
+    return term.name
+
+
+def _open_model(term: RewardTermSection, compute: ComputeSection) -> RewardModel | None:
+    if term.model is None:
+        return None
+    device = resolve_device(compute.device)
+    dtype = resolve_dtype(compute.dtype, device)
+    return RewardModel.open(term.model, dtype=dtype, device=device, normalize=term.normalize)

@@ -14,6 +14,7 @@ from posttrain.rewards import verifiers
 from posttrain.rewards.functions import FunctionReward, Style
 from posttrain.rewards.in_process import LengthReward, VerifierReward
 from posttrain.rewards.language_consistency import check_script, language_consistency
+from posttrain.rewards.model_reward import ModelReward, Scorer
 from posttrain.rewards.reward import Reward
 from posttrain.rewards.weighted_sum import Incomplete, WeightedSum, WeightedTerm
 from posttrain.rewards.worker import RewardLimits
@@ -34,7 +35,7 @@ REWARD_NAMES = (*VERIFIERS, "length_reward", "reasoning_gym")
 
 @dataclass(frozen=True, slots=True)
 class RewardTerm:
-    """One term of the reward: either a built-in `name` or a user's `function`, with its weight and options.
+    """One term of the reward: a built-in `name`, a user's `function` or an opened reward `model`, with its weight.
 
     `function` is "path/to/file.py:function" or a Python callable, `style` how it is called ("trl", "verl",
     "verifier"), `options` further keyword arguments, `label` the term's name among the parts.
@@ -46,6 +47,7 @@ class RewardTerm:
     weight: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    model: Scorer | None = None
 
 
 def build_reward(
@@ -87,10 +89,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _reward_of(term: RewardTerm, limits: RewardLimits, folder: Path | None) -> tuple[Reward, str]:
-    if (term.name is None) == (term.function is None):
+    if sum(kind is not None for kind in (term.name, term.function, term.model)) != 1:
         raise ConfigError(
-            "a reward term needs either `name` (a built-in verifier) or `function`, one of them"
+            "a reward term needs one of `name` (a built-in verifier), `function` and `model` (a reward model)"
         )
+    if term.model is not None:
+        return ModelReward(term.model), "reward_model"
     if term.function is not None:
         reward = FunctionReward(
             term.function, style=term.style, options=term.options, limits=limits, folder=folder
