@@ -7,7 +7,7 @@ come as text (a comparison in a file) get the ids that a policy would have sampl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ def required_bos(tokenizer: Any, *, use_chat_template: bool | None = None) -> in
         return None
     has_template = bool(getattr(tokenizer, "chat_template", None))
     if has_template if use_chat_template is None else use_chat_template:
-        text = _apply_template(tokenizer, [{"role": "user", "content": "a"}])
+        text = apply_template(tokenizer, [{"role": "user", "content": "a"}], add_generation_prompt=True)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if ids.count(token) > 1 and ids[:2] != [token, token]:
             return None
@@ -195,18 +195,30 @@ def _rendered(prompt: Prompt, tokenizer: Any, system_prompt: str | None) -> str:
     if system_prompt is not None and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system_prompt}, *messages]
     try:
-        return _apply_template(tokenizer, messages)
+        return apply_template(tokenizer, messages, add_generation_prompt=True)
     except DataError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise DataError(f"the prompt {prompt.prompt_id!r} (roles: {roles}): {error}") from error
 
 
-def _apply_template(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+def apply_template(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool
+) -> str:
+    """The messages as text; DataError when the model's template cannot render them.
+
+    With `add_generation_prompt` the assistant's next turn is opened.
+    """
     from jinja2 import TemplateError
 
     try:
         # transformers renders in Jinja's immutable sandbox: a template from a checkpoint is data, not code.
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return str(
+            tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+            )
+        )
     except (
         TemplateError,
         ArithmeticError,
