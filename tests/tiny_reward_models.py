@@ -11,6 +11,8 @@ from posttrain.data.conversation_format import ConversationFormat
 from posttrain.models.reward_model import Calibration, RewardModelDescription
 from posttrain.models.scalar_model import ScalarModel, scalar_model_of
 
+CALIBRATION = Calibration(mean=0.25, scale=0.5, num_answers=4, answers="made up")
+
 
 def tiny_scalar_model(kind: str = "llama", *, seed: int = 0, **settings: Any) -> ScalarModel:
     """A random trunk with a random head."""
@@ -24,11 +26,11 @@ def save_tiny_reward_model(
     kind: str = "llama",
     *,
     seed: int = 0,
-    calibration: Calibration | None = Calibration(0.25, 0.5, 4, "made up"),
-    conversation: ConversationFormat = ConversationFormat(),
+    calibration: Calibration | None = CALIBRATION,
+    conversation: ConversationFormat | None = None,
     **settings: Any,
 ) -> Path:
     """Writes weights, tokenizer and description, and returns the folder."""
     path = tiny_scalar_model(kind, seed=seed, **settings).save(folder)
-    RewardModelDescription(conversation, calibration).write(path)
+    RewardModelDescription(conversation or ConversationFormat(), calibration).write(path)
     return path

@@ -111,7 +111,7 @@ def test_wrong_reward_models_are_said_at_once(model, tmp_path):
     with pytest.raises(ModelError, match="is no reward or value model"):
         open_reward(section(model), None)
     raw = save_tiny_reward_model(tmp_path / "raw", calibration=None)
-    with pytest.raises(ModelError, match="no calibration.*normalize = false"):
+    with pytest.raises(ModelError, match=r"no calibration.*normalize = false"):
         open_reward(section(raw), None)
     with open_reward(section(raw, normalize=False), None):
         pass

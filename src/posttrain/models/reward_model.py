@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Calibration:
 
     @classmethod
     def of_scores(cls, raw_scores: Sequence[float], answers: str) -> Calibration:
-        """Mean and standard deviation (n - 1) of the scores; scale 1 where they do not vary. ModelError for fewer than 2."""
+        """Mean and standard deviation (n - 1) of the scores; scale 1 where they do not vary. ModelError below 2."""
         if len(raw_scores) < 2 or not all(map(math.isfinite, raw_scores)):
             raise ModelError(
                 f"the reward model cannot be calibrated on {len(raw_scores)} answers ({answers}): at least 2 finite "
@@ -61,7 +61,7 @@ class Calibration:
 class RewardModelDescription:
     """What must be known to use the weights: how conversations are written, and where scores lie."""
 
-    conversation: ConversationFormat = ConversationFormat()
+    conversation: ConversationFormat = field(default_factory=ConversationFormat)
     calibration: Calibration | None = None
 
     def write(self, folder: Path) -> None:
@@ -152,7 +152,7 @@ class RewardModel:
     def expect_policy(
         self, tokenizer: Any, conversation: ConversationFormat, note: Callable[[str], None]
     ) -> None:
-        """From now on rollouts come from a policy with this tokenizer and format; `note` hears if they are written anew."""
+        """Rollouts now come from a policy with this tokenizer and format; `note` hears if they are written anew."""
         own = self._scalar_model.tokenizer
         self._reads_as_sampled = reads_the_same(own, self.description.conversation, tokenizer, conversation)
         self._policy_format = conversation
