@@ -1,0 +1,199 @@
+"""Comparisons from JSONL and Parquet files: people's rankings, TRL's pairs and hh-rlhf's conversations.
+
+    {"prompt": "What is 3 + 4?", "responses": ["8", "7", "9"], "ranks": [1, 0, 1], "annotator": "anna"}
+    {"prompt": "What is 3 + 4?", "chosen": "7", "rejected": "8"}
+    {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}], "rejected": [...]}
+    {"chosen": "\\n\\nHuman: What is 3 + 4?\\n\\nAssistant: 7", "rejected": "\\n\\nHuman: ..."}
+
+Each becomes a `Ranking`. A record that is malformed is an error; one that teaches nothing is left out and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from posttrain.data.conversation_pairs import is_transcript, messages_pair, transcript_pair
+from posttrain.data.demonstrations import Dropped
+from posttrain.data.held_out import is_in_share
+from posttrain.data.messages import read_prompt, read_text
+from posttrain.data.record_files import BadRecord, Record, column_of, kind_of, read_records
+from posttrain.types import Ranking
+
+_EXAMPLE: Final = '{"prompt": "What is 3 + 4?", "responses": ["8", "7"], "ranks": [1, 0]}'
+
+EQUAL_TEXTS: Final = "all responses have the same text"
+ONE_RESPONSE: Final = "there is one response, and nothing to compare it with"
+NO_WEIGHT: Final = "the weight is 0"
+
+
+class LoadedRankings(NamedTuple):
+    """Rankings in the file's order, and what was left out because it teaches nothing."""
+
+    rankings: list[Ranking]
+    dropped: list[Dropped]
+
+
+def load_rankings(path: str | Path) -> LoadedRankings:
+    """The file's comparisons as rankings; ids are the column `id`, else "<file stem>/<row>" counted from 1.
+
+    Ranks come out as 0, 1, 2, ... without gaps. A text that stands in a ranking twice becomes one response at the
+    mean of its ranks: equal texts earn equal scores, whatever was said of them.
+    Dropped and counted: pairs of equal texts, rankings of one response, weight 0, conversations that part before
+    their last turn. DataError with file, line and reason of the first five malformed records and how many more
+    there are, and when nothing is left.
+    """
+    found = read_records(path, _comparison, what="comparisons", example=_EXAMPLE)
+    rankings = [item for item in found if isinstance(item, Ranking)]
+    return LoadedRankings(rankings, count_dropped(item for item in found if not isinstance(item, Ranking)))
+
+
+def count_dropped(left_out: Iterable[tuple[str, str]]) -> list[Dropped]:
+    """From (reason, id) of each record to one entry a reason, in the order of their first records."""
+    by_reason: dict[str, list[str]] = {}
+    for reason, record_id in left_out:
+        by_reason.setdefault(reason, []).append(record_id)
+    return [Dropped(reason, len(ids), ids[0]) for reason, ids in by_reason.items()]
+
+
+def prompt_key(ranking: Ranking) -> str:
+    """Equal for rankings of one prompt, whoever made them."""
+    return json.dumps(ranking.prompt, sort_keys=True, ensure_ascii=False)
+
+
+def split_by_prompt(
+    rankings: Sequence[Ranking], held_out_share: float
+) -> tuple[list[Ranking], list[Ranking]]:
+    """(to train on, held out): all rankings of one prompt are on the same side."""
+    sides: tuple[list[Ranking], list[Ranking]] = ([], [])
+    for ranking in rankings:
+        sides[is_in_share(prompt_key(ranking), held_out_share)].append(ranking)
+    return sides
+
+
+def _comparison(record: Record, record_id: str) -> Ranking | tuple[str, str]:
+    # Parquet, and JSONL with several kinds in one file, write null for the columns of the other kinds.
+    given = {name: value for name, value in record.items() if value is not None}
+    if "responses" in given or "ranks" in given:
+        prompt, responses, ranks = _ranked(given)
+    elif "chosen" in given or "rejected" in given:
+        pair = _pair(given)
+        if isinstance(pair, str):
+            return pair, record_id
+        prompt, *texts = pair
+        responses, ranks = texts, [0, 1]
+    else:
+        raise BadRecord(
+            "no column 'responses' with 'ranks', nor 'chosen' with 'rejected'; its columns: "
+            f"{', '.join(given) or 'none'}"
+        )
+    ranking = Ranking(
+        ranking_id=record_id,
+        prompt=prompt,
+        responses=tuple(responses),
+        ranks=tuple(ranks),
+        annotator=_annotator(given),
+        weight=_number(given, "weight", 1.0),
+        margin=_number(given, "margin", 0.0),
+    )
+    return _reason_to_drop(ranking) or _merged(ranking)
+
+
+def _reason_to_drop(ranking: Ranking) -> tuple[str, str] | None:
+    reason = None
+    if len(ranking.responses) == 1:
+        reason = ONE_RESPONSE
+    elif len(set(ranking.responses)) == 1:
+        reason = EQUAL_TEXTS
+    elif ranking.weight == 0:
+        reason = NO_WEIGHT
+    return None if reason is None else (reason, ranking.ranking_id)
+
+
+def _merged(ranking: Ranking) -> Ranking:
+    """Each text once, at the mean of its ranks; ranks without gaps."""
+    ranks_of: dict[str, list[int]] = {}
+    for text, rank in zip(ranking.responses, ranking.ranks, strict=True):
+        ranks_of.setdefault(text, []).append(rank)
+    means = [sum(ranks) / len(ranks) for ranks in ranks_of.values()]
+    places = {mean: place for place, mean in enumerate(sorted(set(means)))}
+    return Ranking(
+        ranking.ranking_id,
+        ranking.prompt,
+        tuple(ranks_of),
+        tuple(places[mean] for mean in means),
+        ranking.annotator,
+        ranking.weight,
+        ranking.margin,
+    )
+
+
+def _ranked(record: Record) -> tuple[Any, list[str], list[int]]:
+    responses, ranks = column_of(record, "responses"), column_of(record, "ranks")
+    for name, value in (("responses", responses), ("ranks", ranks)):
+        if not isinstance(value, list) or not value:
+            said = "an empty list" if value == [] else kind_of(value)
+            raise BadRecord(
+                f"the column {name!r} is {said}; it must be a list with an entry for each response"
+            )
+    if len(ranks) != len(responses):
+        raise BadRecord(f"{len(ranks)} ranks for {len(responses)} responses; give one rank for each")
+    for number, rank in enumerate(ranks, start=1):
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 0:
+            raise BadRecord(
+                f"rank {number} is {rank!r}; ranks are whole numbers, 0 the best, equal for a tie"
+            )
+    texts = [read_response(text, f"response {n}") for n, text in enumerate(responses, start=1)]
+    return read_prompt(column_of(record, "prompt"), "prompt"), texts, ranks
+
+
+def _pair(record: Record) -> tuple[Any, str, str] | str:
+    """Prompt, chosen and rejected text; or the reason why the pair teaches nothing."""
+    chosen, rejected = column_of(record, "chosen"), column_of(record, "rejected")
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        prompt = record.get("prompt")
+        return messages_pair(None if prompt is None else read_prompt(prompt, "prompt"), chosen, rejected)
+    if not isinstance(chosen, str) or not isinstance(rejected, str):
+        raise BadRecord(
+            f"the column 'chosen' is {kind_of(chosen)} and 'rejected' is {kind_of(rejected)}; both must be text, "
+            "or both lists of messages"
+        )
+    if "prompt" not in record and is_transcript(chosen) and is_transcript(rejected):
+        return transcript_pair(read_text(chosen, "chosen"), read_text(rejected, "rejected"))
+    prompt = read_prompt(column_of(record, "prompt"), "prompt")
+    return (
+        prompt,
+        read_response(chosen, "the column 'chosen'"),
+        read_response(rejected, "the column 'rejected'"),
+    )
+
+
+def read_response(value: Any, name: str) -> str:
+    """The response's text, which may be empty: a model can end its turn at once. BadRecord for no text."""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is {kind_of(value)}; it must be text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecord(
+            f"{name} holds half of a surrogate pair at character {error.start + 1}, which is no text"
+        ) from None
+    return value
+
+
+def _annotator(record: Record) -> str:
+    annotator = record.get("annotator", "")
+    if not isinstance(annotator, str):
+        raise BadRecord(f"the column 'annotator' is {kind_of(annotator)}; it must be text")
+    return annotator
+
+
+def _number(record: Mapping[str, Any], column: str, default: float) -> float:
+    value = record.get(column, default)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise BadRecord(f"the column {column!r} is {value!r}; it must be a number that is not negative")
+    return float(value)
