@@ -94,9 +94,16 @@ def _draw_averages(axes: Axes, lab: AdvantageLab, critic: str) -> None:
 def _draw_averages_scale(axes: Axes, lab: AdvantageLab) -> None:
     """Not the whole of n = 1, which would press the other curves flat."""
     top = max(
-        lab.cell(critic.name, value).errors.token_bias_squared
-        for critic in lab.critics
-        for value in lab.config.lambdas
+        *(
+            lab.cell(critic.name, value).errors.token_bias_squared
+            for critic in lab.critics
+            for value in lab.config.lambdas
+        ),
+        *(
+            lab.cell(critic.name, lab.best_lambda(critic.name, count)).errors.after_averaging(count)
+            for critic in lab.critics
+            for count in lab.config.averaged_over
+        ),
     )
     if top > 0:
         axes.set_ylim(0, 1.3 * top)
