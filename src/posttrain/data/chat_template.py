@@ -202,7 +202,7 @@ def _rendered(prompt: Prompt, tokenizer: Any, system_prompt: str | None) -> str:
 
 
 def apply_template(
-    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool
 ) -> str:
     """The messages as text; DataError when the model's template cannot render them.
 
