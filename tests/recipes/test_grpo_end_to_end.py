@@ -264,7 +264,7 @@ def test_wrong_temperature_stops_the_run(config, monkeypatch):
     monkeypatch.setattr(
         Learner, "logprobs", lambda self, tokens, temperature, **rest: logprobs(self, tokens, 0.7, **rest)
     )
-    monkeypatch.setattr("posttrain.recipes.grpo.check_sampler_mismatch", lambda mismatch: None)
+    monkeypatch.setattr("posttrain.recipes.policy_run.check_sampler_mismatch", lambda mismatch: None)
     with pytest.raises(InvariantError, match="ratio"):
         grpo(config(), reward=vowels)
 

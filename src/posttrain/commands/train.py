@@ -1,4 +1,4 @@
-"""`posttrain grpo`: train, then print what came of it."""
+"""`posttrain grpo` and `posttrain ppo`: train, then print what came of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from posttrain.config.grpo import GRPOConfig
+from posttrain.config.ppo import PPOConfig
 from posttrain.errors import DataError
 from posttrain.evaluation.table import compare, comparison_table
-from posttrain.recipes.grpo import GRPOResult, grpo
+from posttrain.recipes.grpo import grpo
+from posttrain.recipes.policy_run import PolicyResult
+from posttrain.recipes.ppo import ppo
 
 INTERRUPTED = 130
 """Exit status of a run that stopped before its end, as after Ctrl-C: a chain of commands must not go on."""
@@ -18,13 +21,21 @@ INTERRUPTED = 130
 
 def train_grpo(config: GRPOConfig) -> None:
     """Trains or goes on training, and prints before and after."""
-    result = grpo(config)
+    _finish(grpo(config))
+
+
+def train_ppo(config: PPOConfig) -> None:
+    """The same with PPO."""
+    _finish(ppo(config))
+
+
+def _finish(result: PolicyResult) -> None:
     print_result(result, Console())
     if result.model_folder is None:
         sys.exit(INTERRUPTED)
 
 
-def print_result(result: GRPOResult, console: Console) -> None:
+def print_result(result: PolicyResult, console: Console) -> None:
     """Samples before and after, where everything lies, and the two held-out scores last."""
     if result.model_folder is None:
         console.print(

@@ -99,9 +99,11 @@ class LanguageModel:
         reference_head: OutputHead | None = None,
         kl_direction: KLDirection | None = None,
         chunk_tokens: int | None = None,
+        hidden: Float[Tensor, "rows time width"] | None = None,
     ) -> ResponseStatistics:
         """Logprobs of the response tokens under this model; on demand entropy and exact KL to a reference.
 
+        `hidden` are this model's `hidden_states(tokens)` where they are known already.
         Computed where `tokens.response_mask` is True, 0 elsewhere. Gradients flow to the model, never to the
         reference. The exact KL needs `reference_hidden`, `reference_head` and `kl_direction`.
         At most `chunk_tokens` rows of logits exist at a time. ValueError when only some of them are given.
@@ -115,7 +117,8 @@ class LanguageModel:
         mask = tokens.response_mask
         # One flat index of unique positions: its backward is a plain scatter, deterministic on every device.
         index = mask.flatten().nonzero()[:, 0]
-        counted = self.hidden_states(tokens).flatten(0, 1).index_select(0, index)
+        states = self.hidden_states(tokens) if hidden is None else hidden
+        counted = states.flatten(0, 1).index_select(0, index)
         reference = None
         if reference_hidden is not None and reference_head is not None:
             reference = (reference_hidden[mask].detach(), reference_head)

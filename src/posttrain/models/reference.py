@@ -52,6 +52,13 @@ class FrozenReference:
         bias = None if head.bias is None else head.bias.detach()
         return OutputHead(head.weight.detach(), bias, head.transform)
 
+    @property
+    def num_parameters(self) -> int:
+        """Parameters held beside the policy's: 0 where the reference is the policy with its adapter off."""
+        if self.switches_adapter_off:
+            return 0
+        return sum(parameter.numel() for parameter in self._language_model.model.parameters())
+
     def hidden_states(self, tokens: TokenBatch) -> Float[Tensor, "rows time width"]:
         """Last hidden states where each response token is predicted; see `LanguageModel.hidden_states`."""
         with self._at_the_start():

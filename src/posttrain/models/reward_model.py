@@ -140,6 +140,11 @@ class RewardModel:
         scalar_model = load_scalar_model(name, dtype=dtype, device=device)
         return cls(scalar_model, RewardModelDescription.read(str(name)), normalize=normalize)
 
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model, tied ones once."""
+        return sum(parameter.numel() for parameter in self._scalar_model.model.parameters())
+
     @cached_property
     def fingerprint(self) -> str:
         """12 digits that differ when a weight, the calibration, the format or `normalize` does."""

@@ -15,9 +15,8 @@ from posttrain.algorithms import (
     soft_overlong_penalty,
 )
 from posttrain.config.algorithm import AlgorithmSection
+from posttrain.recipes.response_metrics import NAN, is_cut, raw_scores, response_metrics
 from posttrain.types import Prompt, Rollout, ScoredRollout
-
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -80,29 +79,14 @@ def advantages_of(groups: Groups, rewards: Tensor, algorithm: AlgorithmSection) 
 def _metrics(
     scored: Sequence[ScoredRollout], group_ids: Tensor, zero_variance: Tensor, is_trained: Tensor
 ) -> dict[str, float]:
-    """The step's numbers about rewards, groups and lengths, under the names of `runs.metric_names`.
-
-    The reward is the one that was scored, before any penalty for length; parts are unweighted.
-    """
-    raw = _raw_scores(scored)
-    valid = raw[~raw.isnan()]
-    lengths = torch.tensor([len(item.rollout.response_ids) for item in scored], dtype=torch.float64)
-    cut = [item.rollout.finish_reason == "length" for item in scored]
+    """The step's numbers about responses and about groups, under the names of `runs.metric_names`."""
     first_of_group = {int(group): row for row, group in reversed(list(enumerate(group_ids.tolist())))}
     flat = zero_variance[list(first_of_group.values())].double()
-    metrics = {
-        "reward_mean": float(valid.mean()) if len(valid) else NAN,
-        "reward_std": float(valid.std()) if len(valid) > 1 else 0.0,
+    return {
+        **response_metrics(scored, is_trained),
         "zero_variance_share": float(flat.mean()) if len(flat) else NAN,
         "num_groups": float(len(first_of_group)),
-        "unscored_share": float(raw.isnan().double().mean()) if len(raw) else NAN,
-        "trained_share": float(is_trained.double().mean()) if len(raw) else NAN,
-        "response_length_mean": float(lengths.mean()) if len(raw) else NAN,
-        "response_length_max": float(lengths.max()) if len(raw) else NAN,
-        "cut_share": sum(cut) / len(cut) if cut else NAN,
-        "num_response_tokens": float(lengths.sum()),
     }
-    return metrics | _part_means(scored)
 
 
 def _with_rewards(
@@ -111,7 +95,7 @@ def _with_rewards(
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(item.rollout.prompt.group_id, len(numbers)) for item in scored]
     group_ids = torch.tensor(ids, dtype=torch.long)
-    raw = _raw_scores(scored)
+    raw = raw_scores(scored)
     rewards = _after_overlong_rule(raw, scored, algorithm, max_new_tokens)
     # A penalty for length must not make equal answers look different (DAPO looks at the raw accuracy).
     judged = raw if algorithm.overlong == "soft_penalty" else rewards
@@ -121,11 +105,6 @@ def _with_rewards(
         is_trained &= ~zero_variance
     metrics = _metrics(scored, group_ids, zero_variance, is_trained)
     return Groups(tuple(scored), group_ids, rewards, is_trained, zero_variance, metrics)
-
-
-def _raw_scores(scored: Sequence[ScoredRollout]) -> Tensor:
-    values = [NAN if item.score.value is None else item.score.value for item in scored]
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def _after_overlong_rule(
@@ -139,10 +118,9 @@ def _after_overlong_rule(
         return raw + soft_overlong_penalty(lengths, max_length=max_new_tokens, cache_length=cache).to(
             raw.dtype
         )
-    cut = torch.tensor([item.rollout.finish_reason == "length" for item in scored], dtype=torch.bool)
     # "mask": neither trained on nor part of the group's statistics, as if it could not be scored.
     # "zero": the note's rule, a partial response earns nothing.
-    return torch.where(cut & ~raw.isnan(), NAN if algorithm.overlong == "mask" else 0.0, raw)
+    return torch.where(is_cut(scored) & ~raw.isnan(), NAN if algorithm.overlong == "mask" else 0.0, raw)
 
 
 def _first_informative(groups: Groups, count: int) -> Groups:
@@ -158,13 +136,3 @@ def _first_informative(groups: Groups, count: int) -> Groups:
         zero_variance=groups.zero_variance[rows],
         metrics=groups.metrics,
     )
-
-
-def _part_means(scored: Sequence[ScoredRollout]) -> dict[str, float]:
-    """Mean of every named part over the rollouts where it has a value, as `reward/NAME`."""
-    found: dict[str, list[float]] = {}
-    for item in scored:
-        for name, value in item.score.parts.items():
-            if value is not None:
-                found.setdefault(f"reward/{name}", []).append(value)
-    return {name: sum(values) / len(values) for name, values in sorted(found.items())}

@@ -14,6 +14,7 @@ from posttrain.recipes.setup import optimizer_settings
 from posttrain.training.checkpoint import Checkpoint
 from posttrain.training.learner import Learner, TrainableModel
 from posttrain.training.randomness import random_state, restore_random_state
+from posttrain.training.schedule import LearningRateSchedule
 
 
 class RunLearner:
@@ -32,6 +33,7 @@ class RunLearner:
         *,
         num_updates: int,
         role: Literal["learner", "critic"] = "learner",
+        schedules_by_prefix: Mapping[str, LearningRateSchedule] | None = None,
     ) -> None:
         self._session = session
         self._role = role
@@ -39,7 +41,7 @@ class RunLearner:
         self._budget: int | Literal["auto"] = compute.microbatch_tokens
         self.learner = Learner(
             model,
-            optimizer_settings(optimizer, num_updates),
+            optimizer_settings(optimizer, num_updates, by_prefix=schedules_by_prefix),
             collectives=SingleProcess(),
             # Measured once in a run's life: another split of the same step rounds otherwise.
             microbatch_tokens=session.fact(self._fact) or "auto" if self._budget == "auto" else self._budget,
@@ -80,7 +82,10 @@ def restore_parts(checkpoint: Checkpoint, *learners: RunLearner) -> None:
 
 
 def may_change_on_resume(*optimizers: OptimizerSection) -> frozenset[str]:
-    """A schedule that falls to 0 at the last step depends on how many steps there are."""
-    is_fixed = any(section.schedule != "constant" for section in optimizers)
+    """A schedule that falls towards the last step, or rises for a share of all, depends on how many there are."""
+    is_fixed = any(
+        section.schedule != "constant" or (section.warmup_share and not section.warmup_steps)
+        for section in optimizers
+    )
     lengths = {"steps", "epochs"}
     return MAY_CHANGE_ON_RESUME - lengths if is_fixed else MAY_CHANGE_ON_RESUME | lengths

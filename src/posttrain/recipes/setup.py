@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import transformers
+from torch import nn
 
 from posttrain.config.sections import ComputeSection, LoraSection, OptimizerSection, SamplingSection
 from posttrain.errors import ConfigError
@@ -19,18 +23,27 @@ def load_policy(
     name: str, compute: ComputeSection, lora: LoraSection | None = None, *, seed: int = 0
 ) -> LanguageModel:
     """The model on its device in its compute dtype, with a new adapter (drawn by `seed`) if one is asked for."""
-    # The bars of transformers would run through the live view.
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    hide_progress_bars()
     device = resolve_device(compute.device)
     policy = load_language_model(name, dtype=resolve_dtype(compute.dtype, device), device=device)
     if lora is not None:
         policy = add_lora(policy, lora.r, lora.alpha, lora.targets, seed=seed)
     if compute.gradient_checkpointing:
-        # Non-reentrant: the reentrant form drops gradients of adapters behind a frozen embedding. transformers
-        # checkpoints in training mode only, which otherwise changes nothing, as there is no dropout.
-        policy.causal_lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        policy.model.train()
+        checkpoint_gradients(policy.causal_lm, policy.model)
     return policy
+
+
+def hide_progress_bars() -> None:
+    """The bars of transformers would run through the live view."""
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def checkpoint_gradients(hugging_face_model: Any, model: nn.Module) -> None:
+    """Hidden states of layers are computed again in backward, instead of being kept; `model` is the whole module."""
+    # Non-reentrant: the reentrant form drops gradients of adapters behind a frozen embedding. transformers
+    # checkpoints in training mode only, which otherwise changes nothing, as there is no dropout.
+    hugging_face_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
 
 
 def resolve_device(name: str) -> torch.device:
@@ -77,18 +90,28 @@ def sampling_of(section: SamplingSection, policy: LanguageModel, seed: int) -> S
     )
 
 
-def optimizer_settings(section: OptimizerSection, num_steps: int) -> OptimizerSettings:
-    """AdamW and its schedule for a run of that many optimiser steps."""
-    schedule = LearningRateSchedule(
+def learning_rate_schedule(section: OptimizerSection, num_steps: int) -> LearningRateSchedule:
+    """The learning rate over a run of that many optimiser steps."""
+    warmup_share = 0.0 if section.warmup_steps else section.warmup_share
+    return LearningRateSchedule(
         section.learning_rate,
         kind=section.schedule,
         warmup_steps=section.warmup_steps,
-        total_steps=num_steps if section.schedule != "constant" else None,
+        warmup_share=warmup_share,
+        total_steps=num_steps if section.schedule != "constant" or warmup_share else None,
+        final_share=section.final_share,
     )
+
+
+def optimizer_settings(
+    section: OptimizerSection, num_steps: int, *, by_prefix: Mapping[str, LearningRateSchedule] | None = None
+) -> OptimizerSettings:
+    """AdamW and its schedule for a run of that many optimiser steps; `by_prefix`: see `OptimizerSettings`."""
     return OptimizerSettings(
-        schedule,
+        learning_rate_schedule(section, num_steps),
         betas=(section.beta1, section.beta2),
         epsilon=section.epsilon,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
+        schedules_by_prefix=by_prefix or {},
     )

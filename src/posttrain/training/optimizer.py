@@ -20,6 +20,7 @@ NORM_CHUNK = 1 << 16  # elements; a float32 norm of 28 million elements at once 
 class OptimizerSettings:
     """AdamW's settings (arXiv 1711.05101); `max_grad_norm=None` does not clip.
 
+    `schedules_by_prefix` gives parameters whose names start so a learning rate of their own.
     `weight_decay` acts on matrices only: not on norms, biases and other one-dimensional parameters, nor on
     embeddings (nor on a head tied to one).
     """
@@ -29,6 +30,7 @@ class OptimizerSettings:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     max_grad_norm: float | None = 1.0
+    schedules_by_prefix: Mapping[str, LearningRateSchedule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
@@ -38,6 +40,11 @@ class OptimizerSettings:
                 "betas lie in [0, 1), epsilon is positive and weight_decay is not negative, got "
                 f"{self.betas}, {self.epsilon} and {self.weight_decay}"
             )
+
+    def schedule_of(self, name: str) -> LearningRateSchedule:
+        """The learning rate of the parameter of this name."""
+        own = (s for prefix, s in self.schedules_by_prefix.items() if name.startswith(prefix))
+        return next(own, self.schedule)
 
 
 @dataclass(eq=False)
@@ -114,17 +121,17 @@ class Optimizer:
         return global_norm(self.gradients())
 
     def step(self, gradient_norm: float) -> float:
-        """Clips by the given norm, steps at the schedule's rate, drops the gradients; returns that rate."""
+        """Clips by the given norm, steps at the schedules' rates, drops the gradients; returns the main rate."""
         gradients = self.gradients()
         limit = self.settings.max_grad_norm
         if limit is not None and gradient_norm > limit:
             torch._foreach_mul_(gradients, limit / gradient_norm)
-        rate = self.settings.schedule.at(self.steps_taken)
         for group in self._adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["schedule"].at(self.steps_taken)
         for item in self.trained:
             item.master.grad = item.gradient
         self._adam.step()
+        rate = self.settings.schedule.at(self.steps_taken)
         self.steps_taken += 1
         self.drop_gradients()
         self._round_masters_into_parameters()
@@ -172,7 +179,16 @@ class Optimizer:
 
     def _make_adam(self) -> torch.optim.AdamW:
         groups = [
-            {"params": [item.master for item in self.trained if item.decays is decays], "weight_decay": decay}
+            {
+                "params": [
+                    item.master
+                    for item in self.trained
+                    if item.decays is decays and self.settings.schedule_of(item.name) is schedule
+                ],
+                "weight_decay": decay,
+                "schedule": schedule,
+            }
+            for schedule in (self.settings.schedule, *self.settings.schedules_by_prefix.values())
             for decays, decay in ((True, self.settings.weight_decay), (False, 0.0))
         ]
         # fused: one pass over memory; 2.4 times as fast as the plain loop on a CPU with float32 or float64

@@ -1,0 +1,131 @@
+"""The critic of a PPO run: a network of its own, or a head on the policy; where it starts, what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from posttrain.batches import TokenBatch
+from posttrain.config.ppo import PPOConfig
+from posttrain.errors import ConfigError
+from posttrain.models.language_model import LanguageModel
+from posttrain.models.scalar_model import ScalarModel, load_trunk_for_scalars, scalar_model_of
+from posttrain.models.value_head import VALUE_HEAD, PolicyWithValueHead
+from posttrain.recipes.learners import RunLearner
+from posttrain.recipes.session import TrainingSession
+from posttrain.recipes.setup import checkpoint_gradients, learning_rate_schedule
+
+CRITIC_FOLDER = "critic"
+"""In the exported model's folder: a critic of its own, which `AutoModelForSequenceClassification` opens."""
+
+
+@dataclass(frozen=True)
+class Critic:
+    """The value model and what trains it: for a head that is the policy's learner, which has both in one model."""
+
+    model: ScalarModel | PolicyWithValueHead
+    trained: RunLearner
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the critic shares the policy's trunk."""
+        return isinstance(self.model, PolicyWithValueHead)
+
+    @property
+    def added_parameters(self) -> nn.Module:
+        """The module whose parameters a run holds because it has a critic."""
+        module: nn.Module = (
+            self.model.head if isinstance(self.model, PolicyWithValueHead) else self.model.model
+        )
+        return module
+
+    def values(self, tokens: TokenBatch, minibatches: Sequence[Sequence[int]]) -> Tensor:
+        """`V(s_t)` before each response token, `[rows, time]`: in the micro-batches that the update will have."""
+        return self.trained.learner.per_token(
+            tokens, self.model.values_without_graph, minibatches=minibatches
+        )
+
+    def end_values(self, tokens: TokenBatch, rows: Tensor) -> Tensor:
+        """`V(s_T)`, the value of where the responses of these rows stop; 0 for the other rows: `[rows of tokens]`."""
+        found = torch.zeros(len(tokens))
+        if len(rows):
+            ends = tokens.select(rows.tolist()).with_end_states()
+            values = self.values(ends, [range(len(ends))])
+            found[rows] = values.gather(1, (ends.response_lengths - 1)[:, None]).squeeze(1)
+        return found
+
+    def export(self, folder: Path) -> None:
+        """Puts the critic into the exported policy's folder, where the policy's loader does not look."""
+        if isinstance(self.model, PolicyWithValueHead):
+            self.model.save_head(folder)
+        else:
+            self.model.save(folder / CRITIC_FOLDER)
+
+
+def open_learners(
+    config: PPOConfig, policy: LanguageModel, session: TrainingSession
+) -> tuple[RunLearner, Critic]:
+    """The policy's learner and the critic, as they are at the start of a run; call it before a checkpoint is loaded.
+
+    ConfigError for a critic that reads other ids than the policy writes; ModelError for one that cannot be had.
+    """
+    section = config.critic
+    policy_updates = (config.steps - section.policy_starts_after_steps) * config.updates_per_step
+    critic_rate = learning_rate_schedule(section.optimizer, config.optimizer_steps)
+    if section.kind == "head":
+        both = PolicyWithValueHead(policy)
+        if config.critic_start != "policy":
+            both.load_head(Path(config.critic_start))
+        trained = RunLearner(
+            session,
+            both,
+            config.optimizer,
+            config.compute,
+            num_updates=policy_updates,
+            schedules_by_prefix={VALUE_HEAD: critic_rate},
+        )
+        return trained, Critic(both, trained)
+    model = _own_network(config, policy)
+    trained = RunLearner(session, policy, config.optimizer, config.compute, num_updates=policy_updates)
+    critic = RunLearner(
+        session, model, section.optimizer, config.compute, num_updates=config.optimizer_steps, role="critic"
+    )
+    return trained, Critic(model, critic)
+
+
+def longest_response(policy: LanguageModel, critic: Critic) -> int | None:
+    """Tokens of prompt + response that both were made for; None when neither says."""
+    limits = [policy.max_length]
+    if isinstance(critic.model, ScalarModel):
+        limits.append(critic.model.max_length)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _own_network(config: PPOConfig, policy: LanguageModel) -> ScalarModel:
+    start = config.critic_start
+    if start == "policy":
+        model = scalar_model_of(policy, head="zeros")
+    else:
+        model = load_trunk_for_scalars(
+            start, dtype=policy.dtype, device=policy.device, head="zeros", seed=config.seed
+        )
+        _check_vocabulary(model, policy)
+    if config.compute.gradient_checkpointing:
+        checkpoint_gradients(model.model, model.model)
+    return model
+
+
+def _check_vocabulary(critic: ScalarModel, policy: LanguageModel) -> None:
+    """The critic reads the very ids that the policy sampled, so one id must be one token for both."""
+    size = policy.head.weight.shape[0]
+    if critic.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and critic.vocabulary_size >= size:
+        return
+    raise ConfigError(
+        f"the critic starts from {critic.name}, whose vocabulary ({critic.vocabulary_size} ids) is not that of the "
+        f"policy {policy.name} ({size} ids): it would read other words than the policy wrote. Set critic.start = "
+        '"policy", or name a model with the same tokenizer.'
+    )
