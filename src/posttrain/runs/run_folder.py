@@ -8,6 +8,7 @@ timings.jsonl      one row a step; seconds, tokens/s, memory
 evaluations.jsonl  one row an evaluation, with its samples
 samples.jsonl      scored rollouts of training; samples.html shows them
 curve.png          reward and held-out score against step
+tokens/            the tokenised text of a pre-training run, and its tokenizer
 checkpoints/       what a crash leaves to go on from
 model/             the trained model, for from_pretrained
 """
@@ -44,6 +45,7 @@ class RunFolder:
         self.samples = self.path / "samples.jsonl"
         self.samples_page = self.path / "samples.html"
         self.curve = self.path / "curve.png"
+        self.tokens = self.path / "tokens"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._lock_file = self.path / ".lock"

@@ -1,0 +1,80 @@
+"""`posttrain pretrain`: train on text, then print the held-out loss and a piece of text from the model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from posttrain.commands.train import INTERRUPTED
+from posttrain.config.pretrain import PretrainConfig
+from posttrain.config.sections import ComputeSection, SamplingSection
+from posttrain.data.tokenizer_training import document_ends
+from posttrain.evaluation.printable import printable
+from posttrain.recipes.pretrain import pretrain
+from posttrain.recipes.setup import load_policy, sampling_of
+from posttrain.recipes.supervised import SupervisedResult
+from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.types import Prompt
+
+SAMPLE_TOKENS = 200
+SAMPLE_TEMPERATURE = 0.8
+
+
+def train_pretrain(config: PretrainConfig) -> None:
+    """Trains or goes on training; prints the numbers, a sample as it came, and where everything lies."""
+    console = Console()
+    result = pretrain(config)
+    if result.model_folder is None:
+        console.print(
+            f"Not finished: {result.run_folder} is at step {result.step}. The same command goes on."
+        )
+        sys.exit(INTERRUPTED)
+    text = sample_text(result.model_folder, config.compute, config.seed)
+    console.print(
+        f"the first {SAMPLE_TOKENS} tokens of a document, drawn at temperature {SAMPLE_TEMPERATURE}, not chosen:"
+    )
+    console.print(printable(text, keep_newlines=True), markup=False, highlight=False)
+    print_result(result, console)
+
+
+def print_result(result: SupervisedResult, console: Console) -> None:
+    """Where everything lies, and the held-out numbers before and after."""
+    for sentence in result.alarms:
+        console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
+    rows = {
+        "curve": result.run_folder / "curve.png",
+        "numbers": result.run_folder / "metrics.jsonl",
+        "model": result.model_folder,
+    }
+    lines = [f"{name:8} {path}" for name, path in rows.items()]
+    lines.append(f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")')
+    for name, measured in (("before", result.before), ("after", result.after)):
+        if measured:
+            lines.append(f"held-out {name + ':':8}{_measured(measured)}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def sample_text(model_folder: Path, compute: ComputeSection, seed: int) -> str:
+    """What the model writes behind the token that begins a document: the first draw of this seed."""
+    model = load_policy(str(model_folder), compute)
+    start = document_ends(model.tokenizer).start_id
+    room = SAMPLE_TOKENS if model.max_length is None else min(SAMPLE_TOKENS, model.max_length - 1)
+    section = SamplingSection(temperature=SAMPLE_TEMPERATURE, max_new_tokens=room)
+    prompt = Prompt("sample", "", token_ids=(start,))
+    (rollout,) = TorchEngine(model, shares_weights=True).generate(
+        [prompt], sampling_of(section, model, seed), 1
+    )
+    return rollout.text
+
+
+def _measured(measured: Mapping[str, Any]) -> str:
+    return (
+        f"loss {measured['loss']:.4f} nats per token, {measured['bits_per_byte']:.4f} bits per byte, "
+        f"perplexity {measured['perplexity']:.2f}"
+    )
