@@ -1,6 +1,6 @@
 """Learning rewards from preferences: Bradley and Terry (1952) for pairs, Plackett and Luce for rankings."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch.nn.functional import logsigmoid
 from posttrain.algorithms.inputs import at_least_float32, check_same_shape
 
 RankingKind = Literal["pairs", "plackett_luce"]
+TieHandling = Literal["leave_out", "learn"]
 MAX_TIED = 12
 
 
@@ -53,32 +54,78 @@ def pairwise_accuracy(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tenso
     return (chosen_rewards > rejected_rewards).to(dtype).sum() / max(chosen_rewards.numel(), 1)
 
 
-def ranking_loss(rewards: Tensor, ranks: Tensor, *, kind: RankingKind = "pairs") -> Tensor:
+class ComparedPairs(NamedTuple):
+    """Places of the better and the worse response of each pair, `[pairs]`, and whether the two are tied."""
+
+    better: Tensor
+    worse: Tensor
+    is_tie: Tensor
+
+
+def compared_pairs(ranks: Tensor, rankings: Tensor, *, ties: TieHandling = "leave_out") -> ComparedPairs:
+    """The pairs that rankings compare, each once: `ranks [M]`, `rankings [M]` (which ranking a response is of).
+
+    Pairs lie within a ranking. Tied ones come, in either order, with `ties="learn"` only.
+    """
+    check_same_shape(ranks=ranks, rankings=rankings)
+    if ties not in ("leave_out", "learn"):
+        raise ValueError(f"unknown ties {ties!r}: choose 'leave_out' or 'learn'")
+    places = torch.arange(len(ranks), device=ranks.device)
+    within = rankings[:, None] == rankings[None, :]
+    compared = ranks[:, None] < ranks[None, :]
+    if ties == "learn":
+        compared = compared | ((ranks[:, None] == ranks[None, :]) & (places[:, None] < places[None, :]))
+    better, worse = (within & compared).nonzero(as_tuple=True)
+    return ComparedPairs(better, worse, ranks[better] == ranks[worse])
+
+
+def ranking_loss(
+    rewards: Tensor,
+    ranks: Tensor,
+    *,
+    kind: RankingKind = "pairs",
+    margin: float = 0.0,
+    label_smoothing: float = 0.0,
+    ties: TieHandling = "leave_out",
+) -> Tensor:
     """The loss of one prompt's ranking, a scalar: `rewards [N]`, `ranks [N]` (0 = best, equal = tie).
 
     `"pairs"`: the mean of `pairwise_loss` over all pairs that the ranking orders, so each prompt weighs 1
-    whatever N is (InstructGPT, arXiv 2203.02155). Tied pairs carry no order and are left out; to teach that
-    two are equal use `pairwise_loss` with label_smoothing 0.5.
+    whatever N is (InstructGPT, arXiv 2203.02155). Tied pairs carry no order and are left out; `ties="learn"`
+    takes them in with label_smoothing 0.5 and no margin, which pulls their rewards together.
     `"plackett_luce"`: `-sum_k [r_(k) - logsumexp(r_(k), ..., r_(N))]`, best first. Ties: the average of this
     loss over all orders of the tied ones (a tie of two is label_smoothing 0.5), exact, for up to 12 responses
     in one tie. Only the order of the ranks matters. With nothing to learn (N < 2; all tied, for pairs) it is
     0 with gradient 0.
-    Raises ValueError for an unknown kind, tensors that are not `[N]`, or more than 12 in one tie
-    (Plackett-Luce).
+    Raises ValueError for an unknown kind, tensors that are not `[N]`, or, with Plackett-Luce, more than 12 in
+    one tie, a margin or label smoothing: those are of pairs.
     """
     check_same_shape(rewards=rewards, ranks=ranks)
     if rewards.dim() != 1:
         raise ValueError(f"rewards must be [N], the responses to one prompt, got {list(rewards.shape)}")
     rewards = at_least_float32(rewards, "rewards")
     if kind == "pairs":
-        better, worse = (ranks[:, None] < ranks[None, :]).nonzero(as_tuple=True)
-        return pairwise_loss(rewards[better], rewards[worse]).sum() / max(better.numel(), 1)
+        pairs = compared_pairs(ranks, torch.zeros_like(ranks), ties=ties)
+        loss = compared_loss(rewards, pairs, margin=margin, label_smoothing=label_smoothing)
+        return loss.sum() / max(loss.numel(), 1)
     if kind == "plackett_luce":
+        if margin or label_smoothing:
+            raise ValueError("margin and label_smoothing are of pairs: use kind='pairs', or leave them 0")
         loss = rewards.sum() * 0.0
         for rank in ranks.unique():
             loss = loss + _tied_choice_loss(rewards[ranks == rank], rewards[ranks > rank])
         return loss
     raise ValueError(f"unknown kind {kind!r}: choose 'pairs' or 'plackett_luce'")
+
+
+def compared_loss(
+    rewards: Tensor, pairs: ComparedPairs, *, margin: Tensor | float, label_smoothing: float
+) -> Tensor:
+    """`pairwise_loss` of each compared pair, `[pairs]`; a tie has smoothing 0.5 and no margin."""
+    chosen, rejected = rewards[pairs.better], rewards[pairs.worse]
+    smoothing = torch.where(pairs.is_tie, 0.5, torch.as_tensor(label_smoothing, dtype=chosen.dtype))
+    ahead = torch.where(pairs.is_tie, 0.0, torch.as_tensor(margin, dtype=chosen.dtype, device=chosen.device))
+    return pairwise_loss(chosen, rejected, margin=ahead, label_smoothing=smoothing)
 
 
 def _tied_choice_loss(tied: Tensor, worse: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from posttrain.training.microbatches import plan_minibatches
 from posttrain.training.next_token_objective import NextToken
 from posttrain.training.objectives import Objective, PolicyGradient
 from posttrain.training.optimizer import OptimizerSettings
+from posttrain.training.preference_objective import PreferenceRanking
 from posttrain.training.randomness import random_state, restore_random_state
 from posttrain.training.schedule import LearningRateSchedule, num_optimizer_steps
 
@@ -21,6 +22,7 @@ __all__ = [
     "Objective",
     "OptimizerSettings",
     "PolicyGradient",
+    "PreferenceRanking",
     "num_optimizer_steps",
     "plan_minibatches",
     "random_state",
