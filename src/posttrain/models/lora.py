@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from posttrain.errors import ModelError
 from posttrain.models.language_model import LanguageModel
+
+if TYPE_CHECKING:
+    from posttrain.models.scalar_model import ScalarModel
 
 ALL_LINEAR = "all-linear"
 
@@ -41,28 +44,63 @@ def add_lora(
             "it) and put a new adapter on the saved folder."
         )
     _check_numbers(r, alpha, dropout)
-    names = _checked_targets(language_model, targets)
-    config = LoraConfig(
-        r=r,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # peft says int and takes any number
-        target_modules=names,
-        lora_dropout=dropout,
-        bias="none",
-        task_type="CAUSAL_LM",
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in language_model.model.modules()),
-    )
+    causal_lm = language_model.causal_lm
+    names = _checked_targets(language_model.name, causal_lm, causal_lm.get_output_embeddings(), targets)
+    config = _lora_config(causal_lm, r, alpha, names, dropout, "CAUSAL_LM")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model: Any = get_peft_model(language_model.causal_lm, config)
     # Where to find the base again: the name that load_language_model was given, such as `smollm2`.
     model.peft_config["default"].base_model_name_or_path = language_model.name
-    for name, parameter in model.named_parameters():
-        if ".lora_" in name:
-            parameter.data = parameter.data.to(torch.float32)
+    _widen_adapter(model)
     with_adapter = LanguageModel(model, language_model.tokenizer, name=language_model.name)
     if dropout:
         _set_lora_dropout(model, dropout)
     return with_adapter
+
+
+def add_lora_to_scalar_model(
+    scalar_model: ScalarModel,
+    r: int,
+    alpha: float,
+    targets: str | Sequence[str] = ALL_LINEAR,
+    *,
+    seed: int = 0,
+) -> None:
+    """Puts a new adapter into the trunk of a reward or value model: adapter and head train, the rest is frozen.
+
+    As in `add_lora` it starts from zero, is float32, and is drawn from `seed` alone. `ScalarModel.save` merges it.
+    """
+    _check_numbers(r, alpha, 0.0)
+    trunk = scalar_model.model.base_model
+    names = _checked_targets(scalar_model.name, trunk, None, targets)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        inject_adapter_in_model(_lora_config(trunk, r, alpha, names, 0.0, "FEATURE_EXTRACTION"), trunk)
+    _widen_adapter(trunk)
+    for name, parameter in trunk.named_parameters():
+        parameter.requires_grad_(".lora_" in name)
+    scalar_model.head.requires_grad_(True)
+
+
+def _lora_config(
+    module: nn.Module, r: int, alpha: float, names: str | list[str], dropout: float, task: str
+) -> LoraConfig:
+    return LoraConfig(
+        r=r,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft says int and takes any number
+        target_modules=names,
+        lora_dropout=dropout,
+        bias="none",
+        task_type=task,
+        fan_in_fan_out=any(isinstance(part, Conv1D) for part in module.modules()),
+    )
+
+
+def _widen_adapter(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.to(torch.float32)
 
 
 def check_adapter_config(name: str, config: Mapping[str, Any]) -> None:
@@ -96,15 +134,16 @@ def _check_numbers(r: int, alpha: float, dropout: float) -> None:
         raise ModelError(f"LoRA's dropout is a probability below 1, got {dropout}")
 
 
-def _checked_targets(language_model: LanguageModel, targets: str | Sequence[str]) -> str | list[str]:
+def _checked_targets(
+    model_name: str, model: Any, head: nn.Module | None, targets: str | Sequence[str]
+) -> str | list[str]:
     if targets == ALL_LINEAR:
         return ALL_LINEAR
     wanted = [targets] if isinstance(targets, str) else list(targets)
-    head = language_model.causal_lm.get_output_embeddings()
     available = sorted(
         {
             name.rpartition(".")[2]
-            for name, module in language_model.causal_lm.named_modules()
+            for name, module in model.named_modules()
             if _is_linear(module) and module is not head
         }
     )
@@ -112,7 +151,7 @@ def _checked_targets(language_model: LanguageModel, targets: str | Sequence[str]
         if target not in available:
             near = difflib.get_close_matches(target, [*available, ALL_LINEAR], n=1)
             raise ModelError(
-                f"{language_model.name} has no linear layer {target!r} for LoRA"
+                f"{model_name} has no linear layer {target!r} for LoRA"
                 + (f"; did you mean {near[0]!r}?" if near else ".")
                 + f" There are {', '.join(available)}, and {ALL_LINEAR!r} (the LM head cannot be adapted)."
             )

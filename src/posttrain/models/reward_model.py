@@ -181,20 +181,8 @@ class RewardModel:
         return [self._normalized(next(raw)) if ok else math.nan for ok in fits]
 
     def raw_scores(self, tokens: TokenBatch) -> list[float]:
-        """The head's number at the last real token of each row, in order; prompts of a group are computed once."""
-        scores = [math.nan] * len(tokens)
-        plan = plan_microbatches(
-            tokens.lengths.tolist(),
-            [True] * len(tokens),
-            budget=self._batch_tokens,
-            groups=tokens.prompt_groups,
-        )
-        with torch.no_grad(), evaluating(self._scalar_model.model):
-            for rows in plan:
-                part = tokens.select(rows).to(self._scalar_model.device)
-                for row, score in zip(rows, self._scalar_model.end_values(part).tolist(), strict=True):
-                    scores[row] = score
-        return scores
+        """What the head says of each row, in order, whatever `normalize` is."""
+        return raw_scores(self._scalar_model, tokens, batch_tokens=self._batch_tokens)
 
     def _normalized(self, raw: float) -> float:
         calibration = self.description.calibration
@@ -235,3 +223,21 @@ class RewardModel:
             )
             for rollout in rollouts
         ]
+
+
+def raw_scores(
+    scalar_model: ScalarModel, tokens: TokenBatch, *, batch_tokens: int = BATCH_TOKENS
+) -> list[float]:
+    """The head's number at the last real token of each row, in order, without a graph.
+
+    Rows of about one length go through together, and a prompt that several have is computed once.
+    """
+    scores = [math.nan] * len(tokens)
+    lengths, everything = tokens.lengths.tolist(), [True] * len(tokens)
+    plan = plan_microbatches(lengths, everything, budget=batch_tokens, groups=tokens.prompt_groups)
+    with torch.no_grad(), evaluating(scalar_model.model):
+        for rows in plan:
+            found = scalar_model.end_values(tokens.select(rows).to(scalar_model.device)).tolist()
+            for row, score in zip(rows, found, strict=True):
+                scores[row] = score
+    return scores

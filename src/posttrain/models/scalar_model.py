@@ -16,6 +16,7 @@ from posttrain.errors import ModelError
 from posttrain.models.decoder import Decoder, evaluating, switch_off_dropout
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.loading import load_language_model
+from posttrain.models.weights import merged_weights, record_dtype
 
 NewHead = Literal["zeros", "normal"]
 
@@ -39,6 +40,11 @@ class ScalarModel:
         """From a hidden state to its number."""
         head: nn.Linear = self.model.score
         return head
+
+    @property
+    def has_adapter(self) -> bool:
+        """True when LoRA layers are in the trunk."""
+        return any(".lora_" in name for name, _ in self.model.named_parameters())
 
     @property
     def device(self) -> torch.device:
@@ -88,11 +94,14 @@ class ScalarModel:
         """Writes a folder that `AutoModelForSequenceClassification.from_pretrained` opens, and returns its path.
 
         Its score of one unpadded sequence is `end_values`. With the tokenizer; the head stays float32 in the
-        file and the trunk in what it computes in.
+        file and the trunk in what it computes in. A LoRA adapter is merged into the weights, then float32.
         """
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(path)
+        weights = dict(merged_weights(self.model, keep_float32=True))
+        self.model.save_pretrained(path, state_dict={n: t.cpu().contiguous() for n, t in weights.items()})
+        if self.has_adapter:
+            record_dtype(path, weights)
         self.tokenizer.save_pretrained(path)
         return path
 

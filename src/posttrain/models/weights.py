@@ -47,14 +47,15 @@ def export_model(language_model: LanguageModel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     # Only one of two tied names is written; from_pretrained fills in the other.
     causal_lm.save_pretrained(folder, state_dict={n: t.cpu().contiguous() for n, t in weights.items()})
-    _record_dtype(folder, weights)
+    record_dtype(folder, weights)
     language_model.tokenizer.save_pretrained(folder)
     if language_model.has_adapter:
         language_model.model.save_pretrained(folder / ADAPTER_FOLDER, save_embedding_layers=False)
     return folder
 
 
-def _record_dtype(folder: Path, weights: Mapping[str, Tensor]) -> None:
+def record_dtype(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """config.json names float32 where one of the weights is: they are opened as they were written."""
     # from_pretrained opens a model in the dtype its config names: with a merged adapter not the module's.
     widest = torch.float32 if any(t.dtype == torch.float32 for t in weights.values()) else None
     path = folder / "config.json"
