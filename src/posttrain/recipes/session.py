@@ -215,8 +215,7 @@ class TrainingSession:
         self.log.write_step(step, metrics, timings)
         self.view.step(step, metrics, timings)
         self._rows.append({"step": step, **metrics})
-        for alarm in new_alarms(check_health(self._rows, reward_maximum=self._highest_score), self._told):
-            self.view.note(str(alarm))
+        self._tell_alarms(self._rows, ())
 
     def evaluation_of_step(self, step: int) -> Evaluation | None:
         """The evaluation that an earlier start of this run has written for this step."""
@@ -237,6 +236,7 @@ class TrainingSession:
         """Held-out numbers that are no sampled score (a loss, the accuracy of a reward model) are on disk and shown."""
         self.log.write_evaluation(step, measured)
         self.view.measured(step, measured)
+        self._tell_alarms(self._rows, self.log.read_evaluations())
 
     def save_if_due(self, step: int, snapshot: Callable[[], Snapshot]) -> None:
         """A checkpoint after every `checkpoint.every_steps`, after the last step, and before an early end."""
@@ -274,8 +274,17 @@ class TrainingSession:
 
     def alarms(self) -> list[str]:
         """What looks wrong in the run as a whole, in sentences."""
-        rows = self.log.read_metrics()
-        return [str(alarm) for alarm in check_health(rows, reward_maximum=self._highest_score)]
+        rows, evaluations = self.log.read_metrics(), self.log.read_evaluations()
+        found = check_health(rows, reward_maximum=self._highest_score, evaluations=evaluations)
+        return [str(alarm) for alarm in found]
+
+    def _tell_alarms(
+        self, rows: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """The user hears of each kind of alarm once."""
+        found = check_health(rows, reward_maximum=self._highest_score, evaluations=evaluations)
+        for alarm in new_alarms(found, self._told):
+            self.view.note(str(alarm))
 
     def _compare_with_earlier_start(self) -> None:
         """ConfigError for changes that would make another experiment of it, once there is a checkpoint."""

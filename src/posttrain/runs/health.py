@@ -20,6 +20,8 @@ WINDOW = 5
 """Steps that a check takes the median of."""
 _STEPS_UNTIL_FLAT = 30
 _SOLVED = 0.9
+_LOSS_BLOCK = 20
+_LOSS_STEPS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,18 @@ class Alarm:
         return f"{self.message} {self.action}"
 
 
-def check_health(rows: _Rows, *, reward_maximum: float | None = None) -> list[Alarm]:
+def check_health(rows: _Rows, *, reward_maximum: float | None = None, evaluations: _Rows = ()) -> list[Alarm]:
     """The alarms that the rows raise now, worst first; [] for a healthy run or one too young to judge.
 
-    `rows` are metrics rows, oldest first. `reward_maximum` is the best score there is, if there is one: near
-    it, low entropy and groups without variance are success and raise no alarm.
+    `rows` are metrics rows, oldest first, `evaluations` rows of evaluations.jsonl. `reward_maximum` is
+    the best score there is, if there is one: near it, low entropy and groups without variance are success and raise
+    no alarm.
     """
     reward = _recent(rows, "reward_mean")
     is_solved = reward_maximum is not None and reward is not None and reward >= _SOLVED * reward_maximum
     found = [
         _nonfinite(rows),
+        *_of_loss_alone(rows, evaluations),
         _rollout_mismatch(rows),
         _unscored(rows),
         _kl(rows),
@@ -55,6 +59,13 @@ def check_health(rows: _Rows, *, reward_maximum: float | None = None) -> list[Al
         None if is_solved else _flat_reward(rows),
     ]
     return [alarm for alarm in found if alarm is not None]
+
+
+def _of_loss_alone(rows: _Rows, evaluations: _Rows) -> list[Alarm | None]:
+    """Of a run without rewards. (The loss of a policy says nothing: it may rise while the policy gets better.)"""
+    if not rows or "reward_mean" in rows[-1]:
+        return []
+    return [_rising_loss(rows), _overfitting(rows, evaluations)]
 
 
 def new_alarms(alarms: Sequence[Alarm], already_told: set[str]) -> list[Alarm]:
@@ -168,8 +179,8 @@ def _zero_variance(rows: _Rows, reward_maximum: float | None) -> Alarm | None:
 
 
 def _entropy(rows: _Rows) -> Alarm | None:
-    values = _values(rows, "entropy")
     recent = _recent(rows, "entropy")
+    values = [] if recent is None else _values(rows, "entropy")
     if recent is None or len(values) < 2 * WINDOW:
         return None
     start = math.fsum(values[:WINDOW]) / WINDOW
@@ -182,6 +193,52 @@ def _entropy(rows: _Rows) -> Alarm | None:
         f"entropy fell from {number_text(start)} to {number_text(recent)} nats: the model gives nearly the "
         "same response every time and finds nothing new.",
         "Lower optimizer.learning_rate or raise algorithm.kl_coef, from an earlier checkpoint.",
+    )
+
+
+def _rising_loss(rows: _Rows) -> Alarm | None:
+    """Fires when the last steps' mean is above the best one by a tenth and by four standard errors."""
+    values = _values(rows[-_LOSS_STEPS:], "loss")
+    blocks = [values[end - _LOSS_BLOCK : end] for end in range(len(values), _LOSS_BLOCK - 1, -_LOSS_BLOCK)]
+    if len(blocks) < 2:
+        return None
+    last, best = blocks[0], min(blocks, key=math.fsum)
+    recent, lowest = math.fsum(last) / _LOSS_BLOCK, math.fsum(best) / _LOSS_BLOCK
+    noise = math.sqrt((_variance(last) + _variance(best)) / _LOSS_BLOCK)
+    if recent - lowest <= max(4 * noise, 0.1 * abs(lowest)):
+        return None
+    return Alarm(
+        "loss_rising",
+        "loss",
+        recent,
+        f"loss rose from {number_text(lowest)} to {number_text(recent)}, means of {_LOSS_BLOCK} steps: the run is "
+        "coming apart.",
+        "Go back to an earlier checkpoint and lower optimizer.learning_rate, or make its warm-up longer.",
+    )
+
+
+def _overfitting(rows: _Rows, evaluations: _Rows) -> Alarm | None:
+    """Fires when two held-out losses in a row are above the best by 1 % while the training loss went on falling."""
+    found = [(int(row["step"]), finite(row, "loss")) for row in evaluations]
+    losses = [(step, loss) for step, loss in found if loss is not None]
+    if len(losses) < 3:
+        return None
+    best_step, best = min(losses, key=lambda pair: pair[1])
+    if best_step >= losses[-2][0] or min(loss for _, loss in losses[-2:]) <= 1.01 * best:
+        return None
+    training = [value for row in rows if int(row["step"]) <= best_step for value in _values([row], "loss")]
+    then, now = training[-_LOSS_BLOCK:], _values(rows[-_LOSS_BLOCK:], "loss")
+    if not then or not now or median(now) >= median(then):
+        return None
+    step, last = losses[-1]
+    return Alarm(
+        "overfitting",
+        "loss",
+        last,
+        f"held-out loss rose from {number_text(best)} at step {best_step} to {number_text(last)} at step {step} "
+        f"while the training loss fell from {number_text(median(then))} to {number_text(median(now))}: the model "
+        "learns its training data by heart.",
+        f"Set steps near {best_step}, use more data or a smaller model, or raise optimizer.weight_decay.",
     )
 
 

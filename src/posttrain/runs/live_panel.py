@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from posttrain.runs.live_view import Progress, held_out_text, length_text
+from posttrain.runs.live_view import Progress, held_out_text, length_text, main_metric, measured_text
 from posttrain.runs.metric_names import duration_text, number_text, share_text
 from posttrain.runs.spark_line import spark_line
 
@@ -41,15 +41,23 @@ def draw_panel(progress: Progress, width: int, height: int, *, ascii_only: bool)
 
 
 def _pairs(progress: Progress, ascii_only: bool, width: int) -> list[Text]:
-    metrics, timings = progress.metrics, progress.timings
-    reward = _line(
+    metrics = progress.metrics
+    name = main_metric(metrics) if metrics else "reward_mean"
+    if not metrics and progress.measured:
+        name = "loss"
+    first = _line(
         ("step", f"{progress.step}/{progress.total_steps}"),
-        ("reward", number_text(metrics.get("reward_mean"))),
+        ("loss" if name == "loss" else "reward", number_text(metrics.get(name))),
     )
     spark = spark_line(
-        list(progress.rewards), max(0, min(40, width - len(reward.plain) - 2)), ascii_only=ascii_only
+        list(progress.curve), max(0, min(40, width - len(first.plain) - 2)), ascii_only=ascii_only
     )
-    reward.append(f"  {spark}", style="green")
+    first.append(f"  {spark}", style="green")
+    return [first, *(_of_loss(progress) if name == "loss" else _of_reward(progress))]
+
+
+def _of_reward(progress: Progress) -> list[Text]:
+    metrics = progress.metrics
     held_out = "-"
     if progress.held_out:
         step, accuracy, error = progress.held_out[-1]
@@ -57,9 +65,7 @@ def _pairs(progress: Progress, ascii_only: bool, width: int) -> list[Text]:
         first_step, first, _ = progress.held_out[0]
         if first_step != step:
             held_out += f", {number_text(first)} at step {first_step}"
-    speed = timings.get("tokens_per_second")
     return [
-        reward,
         _line(("held-out", held_out)),
         _line(
             ("kl", number_text(metrics.get("reference_kl"))),
@@ -67,11 +73,34 @@ def _pairs(progress: Progress, ascii_only: bool, width: int) -> list[Text]:
             ("clip", share_text(metrics.get("clip_fraction"))),
             ("groups without signal", share_text(metrics.get("zero_variance_share"))),
         ),
+        _line(("length", length_text(metrics)), ("speed", _speed(progress))),
+    ]
+
+
+def _of_loss(progress: Progress) -> list[Text]:
+    """A run without rewards: its held-out numbers now and at first, its gradient and its speed."""
+    metrics = progress.metrics
+    held_out, before = "-", "-"
+    if progress.measured:
+        step, numbers = progress.measured[-1]
+        held_out = f"{measured_text(numbers)} at step {step}"
+        first_step, numbers = progress.measured[0]
+        before = f"{measured_text(numbers)} at step {first_step}" if first_step != step else "-"
+    return [
+        _line(("held-out", held_out)),
+        _line(("at first", before)),
         _line(
-            ("length", length_text(metrics)),
-            ("speed", "-" if speed is None else f"{number_text(speed)} tokens/s"),
+            ("gradient", number_text(metrics.get("grad_norm"))),
+            ("rate", "-" if metrics.get("learning_rate") is None else f"{metrics['learning_rate']:.2g}"),
+            ("epoch", number_text(metrics.get("epoch"))),
+            ("speed", _speed(progress)),
         ),
     ]
+
+
+def _speed(progress: Progress) -> str:
+    speed = progress.timings.get("tokens_per_second")
+    return "-" if speed is None else f"{number_text(speed)} tokens/s"
 
 
 def _line(*pairs: tuple[str, str]) -> Text:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_REPAINTS = 0.15
 _STEPS_FOR_TIME_LEFT = 20
-_REMEMBERED_REWARDS = 2000
+_REMEMBERED_VALUES = 2000
+_PLAIN_LINES = 200
+"""Steps that get a line each where nothing is drawn in place; of a longer run about a hundred do."""
 
 
 @dataclass
@@ -37,9 +39,10 @@ class Progress:
     step: int = 0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
-    rewards: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_REWARDS))
+    curve: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_VALUES))
     step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_STEPS_FOR_TIME_LEFT))
     held_out: list[tuple[int, float, float | None]] = field(default_factory=list)
+    measured: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     phase: tuple[str, int, int] | None = None
     elapsed_seconds: float = 0.0
 
@@ -120,12 +123,12 @@ class LiveView:
         progress.phase = None
         progress.step_seconds.append(finite(timings, "step_seconds") or now - self._last_step_at)
         self._last_step_at = now
-        reward = finite(metrics, "reward_mean")
-        if reward is not None:
-            progress.rewards.append(reward)
+        value = finite(metrics, main_metric(metrics))
+        if value is not None:
+            progress.curve.append(value)
         if self._is_live:
             self._repaint(force=True)
-        else:
+        elif _is_worth_a_line(step, progress.total_steps):
             self._print(step_line(progress))
 
     def held_out(self, step: int, accuracy: float, standard_error: float | None = None) -> None:
@@ -140,12 +143,8 @@ class LiveView:
     def measured(self, step: int, numbers: Mapping[str, Any]) -> None:
         """Held-out numbers of the weights after `step` updates that are no sampled score: one line of them."""
         self._last_step_at = self._clock()  # measuring does not count as a step's time
-        shown = ", ".join(
-            f"{name.replace('_', ' ')} {number_text(value)}"
-            for name, value in numbers.items()
-            if isinstance(value, int | float)
-        )
-        self.note(f"held-out after step {step}: {shown}")
+        self.progress.measured.append((step, dict(numbers)))
+        self.note(f"held-out after step {step}: {measured_text(numbers)}")
 
     def note(self, text: str) -> None:
         """A sentence for the user: it stays visible above the panel, or is a line of its own."""
@@ -207,12 +206,17 @@ class LiveView:
                     return
 
 
+def main_metric(metrics: Mapping[str, Any]) -> str:
+    """The metric that says how a run goes: the reward, or the loss of a run that samples nothing."""
+    return "reward_mean" if "reward_mean" in metrics else "loss"
+
+
 def step_line(progress: Progress) -> str:
     """The step in one line without control characters; parts whose numbers are missing are left out."""
     metrics, timings = progress.metrics, progress.timings
     parts = [f"step {progress.step}/{progress.total_steps}"]
     shown = (("reward", "reward_mean"), ("kl", "reference_kl"), ("entropy", "entropy"))
-    if metrics.get("reward_mean") is None:  # nothing is sampled: the loss says how it goes
+    if main_metric(metrics) == "loss":
         shown = (("loss", "loss"), ("accuracy", "accuracy"), ("gradient", "grad_norm"))
     for label, name in shown:
         if metrics.get(name) is not None:
@@ -238,10 +242,25 @@ def length_text(metrics: Mapping[str, Any]) -> str:
     return f"{shown} (max {longest}, cut {cut})"
 
 
+def measured_text(numbers: Mapping[str, Any]) -> str:
+    """ "loss 1.876, bits per byte 2.706": the plain numbers among them."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {number_text(value)}"
+        for name, value in numbers.items()
+        if isinstance(value, int | float)
+    )
+
+
 def held_out_text(accuracy: float, standard_error: float | None) -> str:
     """ "0.480 +- 0.030"."""
     shown = number_text(accuracy)
     return shown if standard_error is None else f"{shown} +- {number_text(standard_error)}"
+
+
+def _is_worth_a_line(step: int, total_steps: int) -> bool:
+    if total_steps <= _PLAIN_LINES or step in (1, total_steps):
+        return True
+    return step % (total_steps // (_PLAIN_LINES // 2)) == 0
 
 
 def _encodable(text: str, console: Console) -> str:

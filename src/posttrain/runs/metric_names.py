@@ -25,18 +25,29 @@ METRICS: Mapping[str, str] = {
     "clip_fraction": "share of tokens whose ratio was clipped",
     "ratio_max": "the largest ratio of a token",
     "rollout_mismatch": "mean of exp(|old_logprobs - rollout_logprobs|); 1 when engine and learner agree",
-    "loss": "the loss that was minimised",
+    "loss": "the loss that was minimised; of next tokens: nats per token",
+    "accuracy": "share of comparisons that are judged right",
+    "tokens": "tokens that were read in the step's updates",
+    "epoch": "passes over the training data that lie behind",
     "grad_norm": "norm of the gradient before clipping",
     "learning_rate": "learning rate of the step's last update",
 }
 """Deterministic: they go to metrics.jsonl."""
+
+MEASUREMENTS: Mapping[str, str] = {
+    "accuracy": "mean held-out score, or share of held-out comparisons that are judged right",
+    "loss": "mean held-out loss; of next tokens: nats per token",
+    "bits_per_byte": "that loss in bits over the text's length in bytes: comparable between tokenizers",
+    "perplexity": "exp(loss)",
+}
+"""Held-out numbers: they go to evaluations.jsonl."""
 
 TIMINGS: Mapping[str, str] = {
     "step_seconds": "the whole step",
     "generate_seconds": "generating responses",
     "score_seconds": "scoring them",
     "update_seconds": "logprobs and updates",
-    "tokens_per_second": "response tokens generated per second of generating",
+    "tokens_per_second": "response tokens generated per second of generating, or tokens trained on per second",
     "peak_memory_bytes": "largest memory so far",
 }
 """Measured with a clock: they go to timings.jsonl."""

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 _Rows = Sequence[Mapping[str, Any]]
 
-_REWARD_COLOUR = "#9db4e8"
+_EACH_STEP_COLOUR = "#9db4e8"
 _TREND_COLOUR = "#2456c7"
 _HELD_OUT_COLOUR = "#c2410c"
+_ACCURACY_COLOUR = "#15803d"
 _SMALL = (
     ("reference_kl", "KL from reference", "nats per token"),
     ("entropy", "entropy", "nats"),
@@ -28,6 +29,14 @@ _SMALL = (
     ("zero_variance_share", "groups without signal", "share"),
     ("clip_fraction", "clipped", "share of tokens"),
     ("grad_norm", "gradient norm", ""),
+)
+
+
+_SMALL_OF_LOSS = (
+    ("accuracy", "training accuracy", "share"),
+    ("grad_norm", "gradient norm", ""),
+    ("learning_rate", "learning rate", ""),
+    ("epoch", "passes over the data", ""),
 )
 
 
@@ -41,18 +50,26 @@ def plot_curve(
 ) -> None:
     """`path` is a PNG: reward and held-out accuracy against step, and small plots of what else was logged.
 
+    Where nothing was rewarded it is the loss, with held-out loss and accuracy.
+
     `metrics_rows` and `evaluations` are rows of metrics.jsonl and evaluations.jsonl; either may be empty.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    small = [entry for entry in _SMALL if len(_points(metrics_rows, entry[0])) > 1]
+    rewards = _points(metrics_rows, "reward_mean")
+    has_loss_only = not rewards and bool(_points(metrics_rows, "loss") or _points(evaluations, "loss"))
+    entries = _SMALL_OF_LOSS if has_loss_only else _SMALL
+    small = [entry for entry in entries if len(_points(metrics_rows, entry[0])) > 1]
     small_rows = math.ceil(len(small) / 4)
     figure = Figure(figsize=(11, 5 + 2.1 * small_rows), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(1 + small_rows, 4, height_ratios=[2.4] + [1.0] * small_rows)
     main = figure.add_subplot(grid[0, :])
-    _draw_main(main, metrics_rows, evaluations, held_out_name)
+    if has_loss_only:
+        _draw_losses(main, metrics_rows, evaluations, held_out_name)
+    else:
+        _draw_main(main, metrics_rows, evaluations, held_out_name)
     # parse_math: a title with dollar signs is a title, not a formula.
     main.set_title(title, loc="left", fontsize=13, fontweight="bold", parse_math=False)
     for index, (name, label, unit) in enumerate(small):
@@ -71,7 +88,7 @@ def _points(rows: _Rows, name: str) -> list[tuple[int, float]]:
 def _draw_main(axes: Axes, metrics_rows: _Rows, evaluations: _Rows, held_out_name: str) -> None:
     rewards = _points(metrics_rows, "reward_mean")
     if rewards:
-        _draw_rewards(axes, rewards)
+        _draw_trained(axes, rewards, "training reward")
     accuracies = [row for row in evaluations if finite(row, "accuracy") is not None]
     if accuracies:
         _draw_held_out(axes, accuracies, held_out_name)
@@ -85,15 +102,50 @@ def _draw_main(axes: Axes, metrics_rows: _Rows, evaluations: _Rows, held_out_nam
     _plain_frame(axes)
 
 
-def _draw_rewards(axes: Axes, rewards: Sequence[tuple[int, float]]) -> None:
-    steps, values = zip(*rewards, strict=True)
+def _draw_losses(axes: Axes, metrics_rows: _Rows, evaluations: _Rows, held_out_name: str) -> None:
+    """Training and held-out loss on the left, held-out accuracy, if there is one, on the right."""
+    losses, held_out = _points(metrics_rows, "loss"), _points(evaluations, "loss")
+    if losses:
+        _draw_trained(axes, losses, "training loss")
+    if held_out:
+        _draw_marked(axes, held_out, f"{held_out_name} loss", _HELD_OUT_COLOUR)
+    lines, labels = axes.get_legend_handles_labels()
+    if accuracies := _points(evaluations, "accuracy"):
+        right = axes.twinx()
+        _draw_marked(right, accuracies, f"{held_out_name} accuracy", _ACCURACY_COLOUR)
+        right.set_ylabel("accuracy")
+        right.set_ylim(0, 1.05)
+        right.spines[["top"]].set_visible(False)
+        more_lines, more_labels = right.get_legend_handles_labels()
+        lines, labels = lines + more_lines, labels + more_labels
+    axes.legend(lines, labels, frameon=False, loc="upper right" if not accuracies else "best")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats)")
+    axes.margins(x=0.02, y=0.12)
+    _plain_frame(axes)
+
+
+def _draw_marked(axes: Axes, points: Sequence[tuple[int, float]], label: str, colour: str) -> None:
+    """A line with its first and last values written beside them."""
+    steps, values = zip(*points, strict=True)
+    axes.plot(steps, values, color=colour, marker="o", markersize=5, linewidth=2, label=label)
+    for place in {0, len(values) - 1}:
+        axes.annotate(
+            f"{values[place]:.3f}", points[place], xytext=(0, 7), textcoords="offset points", ha="center",
+            color=colour, fontweight="bold",
+        )  # fmt: skip
+
+
+def _draw_trained(axes: Axes, points: Sequence[tuple[int, float]], label: str) -> None:
+    """Each step, and a running mean where there are many."""
+    steps, values = zip(*points, strict=True)
     window = len(values) // 15
     if window < 2:
-        axes.plot(steps, values, color=_TREND_COLOUR, linewidth=1.8, marker=".", label="training reward")
+        axes.plot(steps, values, color=_TREND_COLOUR, linewidth=1.8, marker=".", label=label)
         return
-    axes.plot(steps, values, color=_REWARD_COLOUR, linewidth=1, label="training reward, each step")
-    label = f"training reward, mean of {window} steps"
-    axes.plot(steps, _trend(values, window), color=_TREND_COLOUR, linewidth=2.2, label=label)
+    axes.plot(steps, values, color=_EACH_STEP_COLOUR, linewidth=1, label=f"{label}, each step")
+    mean = f"{label}, mean of {window} steps"
+    axes.plot(steps, _trend(values, window), color=_TREND_COLOUR, linewidth=2.2, label=mean)
 
 
 def _draw_held_out(axes: Axes, accuracies: _Rows, name: str) -> None:
@@ -150,19 +202,30 @@ def summary_lines(
         last = metrics_rows[-1]
         took = f" in {duration_text(seconds)}" if seconds else ""
         lines.append(f"{last['step']} steps{took}")
-        first = metrics_rows[0]
-        lines.append(
-            f"reward {number_text(first.get('reward_mean'))} -> {number_text(last.get('reward_mean'))}, "
-            f"length {number_text(first.get('response_length_mean'))} -> "
-            f"{number_text(last.get('response_length_mean'))} tokens, "
-            f"cut {share_text(last.get('cut_share'))}, KL from reference {number_text(last.get('reference_kl'))}"
-        )
+        lines.append(_first_and_last(metrics_rows[0], last))
     accuracies = [row for row in evaluations if finite(row, "accuracy") is not None]
     if accuracies:
         shown = " -> ".join(_accuracy_text(row) for row in (accuracies[0], accuracies[-1]))
         lines.append(f"held-out accuracy {shown if len(accuracies) > 1 else _accuracy_text(accuracies[0])}")
-    lines += [f"look at: {alarm}" for alarm in check_health(metrics_rows, reward_maximum=reward_maximum)]
+    if held_out := _points(evaluations, "loss"):
+        shown = " -> ".join(
+            f"{value:.3f} (step {step})" for step, value in dict.fromkeys([held_out[0], held_out[-1]])
+        )
+        lines.append(f"held-out loss {shown}")
+    alarms = check_health(metrics_rows, reward_maximum=reward_maximum, evaluations=evaluations)
+    lines += [f"look at: {alarm}" for alarm in alarms]
     return lines
+
+
+def _first_and_last(first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    if "reward_mean" not in last:
+        return f"loss {number_text(first.get('loss'))} -> {number_text(last.get('loss'))}"
+    return (
+        f"reward {number_text(first.get('reward_mean'))} -> {number_text(last.get('reward_mean'))}, "
+        f"length {number_text(first.get('response_length_mean'))} -> "
+        f"{number_text(last.get('response_length_mean'))} tokens, "
+        f"cut {share_text(last.get('cut_share'))}, KL from reference {number_text(last.get('reference_kl'))}"
+    )
 
 
 def _accuracy_text(row: Mapping[str, Any]) -> str:
