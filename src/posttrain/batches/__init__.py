@@ -7,8 +7,16 @@ Rows are padded on the right with id 0; padding is known by length, never by id.
 from posttrain.batches.packed_batch import PackedBatch
 from posttrain.batches.policy_batch import PolicyBatch
 from posttrain.batches.policy_value_batch import PolicyValueBatch
-from posttrain.batches.preference_batch import PreferenceBatch
+from posttrain.batches.preference_batch import PreferenceBatch, RankedRollouts
 from posttrain.batches.token_batch import TokenBatch
 from posttrain.batches.value_batch import ValueBatch
 
-__all__ = ["PackedBatch", "PolicyBatch", "PolicyValueBatch", "PreferenceBatch", "TokenBatch", "ValueBatch"]
+__all__ = [
+    "PackedBatch",
+    "PolicyBatch",
+    "PolicyValueBatch",
+    "PreferenceBatch",
+    "RankedRollouts",
+    "TokenBatch",
+    "ValueBatch",
+]

@@ -13,6 +13,17 @@ from torch import Tensor
 
 from posttrain.batches.moving import moved
 from posttrain.batches.token_batch import TokenBatch
+from posttrain.types import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class RankedRollouts:
+    """The responses to one prompt, as ids, with their ranks (0 the best), and how much the ranking counts."""
+
+    rollouts: tuple[Rollout, ...]
+    ranks: tuple[int, ...]
+    weight: float = 1.0
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,9 @@ class PreferenceBatch:
     @property
     def lengths(self) -> Int[Tensor, " rankings"]:
         """Padded tokens of a whole ranking: its responses times the longest of them with its prompt."""
-        longest = [int(lengths.max()) for lengths in self.tokens.lengths.split(self.ranking_sizes.tolist())]
-        return torch.tensor(longest, device=self.ranking_sizes.device).long() * self.ranking_sizes
+        by_ranking = torch.split(self.tokens.lengths, self.ranking_sizes.tolist())
+        longest = [int(lengths.max()) for lengths in by_ranking]
+        return torch.tensor(longest, dtype=torch.long, device=self.ranking_sizes.device) * self.ranking_sizes
 
     @property
     def prompt_groups(self) -> list[int]:
@@ -67,6 +79,17 @@ class PreferenceBatch:
             ranks=self.ranks[places],
             weights=self.weights[index],
             margins=self.margins[index],
+        )
+
+    @classmethod
+    def from_rankings(cls, rankings: Sequence[RankedRollouts]) -> Self:
+        """One row a ranking, in order."""
+        return cls(
+            tokens=TokenBatch.from_rollouts([r for ranking in rankings for r in ranking.rollouts]),
+            ranking_sizes=torch.tensor([len(ranking.rollouts) for ranking in rankings], dtype=torch.long),
+            ranks=torch.tensor([rank for ranking in rankings for rank in ranking.ranks], dtype=torch.long),
+            weights=torch.tensor([ranking.weight for ranking in rankings], dtype=torch.float32),
+            margins=torch.tensor([ranking.margin for ranking in rankings], dtype=torch.float32),
         )
 
     def to(self, device: torch.device | str) -> Self:

@@ -67,7 +67,7 @@ def _conversation(value: list[Any], column: str) -> tuple[Message, ...]:
     # An empty answer is one: a model can end its turn at once. `read_messages` refuses empty contents.
     last = value[-1] if value else None
     ends_empty = isinstance(last, dict) and last.get("role") == "assistant" and last.get("content") == ""
-    filled = [*value[:-1], {**last, "content": "-"}] if ends_empty else value
+    filled = [*value[:-1], {"role": "assistant", "content": "-"}] if ends_empty else value
     messages = read_messages(filled, column)
     if messages[-1]["role"] != "assistant":
         raise BadRecord(

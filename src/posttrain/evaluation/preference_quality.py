@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 class CalibrationBin(NamedTuple):
     """Pairs whose favourite has about one predicted probability, and how often the favourite was the better one."""
 
-    count: int
+    num_pairs: int
     predicted: float
     observed: float
 
@@ -61,9 +61,10 @@ def measure_preferences(
 
     accuracy            of pairs in the right order, each prompt weighing 1; equal scores are no win. With
                         `accuracy_low`, `accuracy_high` (95 %, clustered by prompt) and `standard_error`
-    log_loss, brier     of the predicted probabilities, in nats, over pairs
+    loss                -log of the probability of what people chose, in nats; each prompt weighs 1
+    brier               mean squared error of the predicted probabilities, over pairs
     calibration_error   ECE: mean over `num_bins` bins of equal width in 0.5..1 of |predicted - observed| for the
-                        pair's favourite, weighted by pairs; `calibration_bins` has [count, predicted, observed]
+                        pair's favourite, weighted by pairs; `calibration_bins` has [pairs, predicted, observed]
     margin_edges, margin_counts   histogram of score(better) - score(worse)
     score_mean, score_std, length_pearson, length_spearman   over all responses; length in response tokens
     favours_longer, people_favour_longer   shares of the pairs of unequal length: the model's favourite is the
@@ -83,7 +84,7 @@ def measure_preferences(
             "no held-out ranking puts one response before another, so there is nothing to measure"
         )
     margins = [pair.margin for pair in pairs]
-    shares = _shares_by_prompt(pairs_of)
+    shares = _by_prompt(pairs_of, lambda pair: float(pair.margin > 0))
     low, high = clustered_wilson_interval(shares, len(pairs))
     bins = calibration_bins(margins, num_bins)
     edges, counts = margin_histogram(margins, NUM_MARGIN_BINS)
@@ -94,9 +95,9 @@ def measure_preferences(
         "accuracy_low": low,
         "accuracy_high": high,
         "standard_error": standard_error(shares),
-        "log_loss": mean([_softplus(-margin) for margin in margins]),
+        "loss": mean(_by_prompt(pairs_of, lambda pair: _softplus(-pair.margin))),
         "brier": mean([_sigmoid(-margin) ** 2 for margin in margins]),
-        "calibration_error": sum(b.count * abs(b.predicted - b.observed) for b in bins) / len(pairs),
+        "calibration_error": sum(b.num_pairs * abs(b.predicted - b.observed) for b in bins) / len(pairs),
         "calibration_bins": [list(b) for b in bins],
         "margin_mean": mean(margins),
         "margin_edges": edges,
@@ -114,7 +115,11 @@ def measure_preferences(
         measured["accuracy_by_annotator"] = {
             name: mean(own)
             for name in annotators
-            if (own := _shares_by_prompt([item for item in pairs_of if item[0].annotator == name]))
+            if (
+                own := _by_prompt(
+                    [i for i in pairs_of if i[0].annotator == name], lambda p: float(p.margin > 0)
+                )
+            )
         }
     return measured
 
@@ -160,13 +165,15 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     return max(-1.0, min(1.0, math.fsum(a * b for a, b in deviations) / spread))
 
 
-def _shares_by_prompt(pairs_of: Iterable[tuple[ScoredRanking, Sequence[Pair]]]) -> list[float]:
-    """For each prompt the share of its pairs in the right order, the mean over its rankings."""
-    shares: dict[str, list[float]] = {}
+def _by_prompt(
+    pairs_of: Iterable[tuple[ScoredRanking, Sequence[Pair]]], number: Callable[[Pair], float]
+) -> list[float]:
+    """For each prompt the mean over its rankings of the mean over their pairs."""
+    means: dict[str, list[float]] = {}
     for ranking, pairs in pairs_of:
         if pairs:
-            shares.setdefault(ranking.prompt, []).append(mean([float(pair.margin > 0) for pair in pairs]))
-    return [mean(own) for own in shares.values()]
+            means.setdefault(ranking.prompt, []).append(mean([number(pair) for pair in pairs]))
+    return [mean(own) for own in means.values()]
 
 
 def _longer_shares(pairs: Sequence[Pair]) -> dict[str, float | None]:

@@ -1,0 +1,78 @@
+"""`posttrain reward-model`: train, then print what held-out comparisons say of it."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from posttrain.commands.train import INTERRUPTED
+from posttrain.config.reward_model import RewardModelConfig
+from posttrain.recipes.reward_model import PICTURE, reward_model
+from posttrain.recipes.supervised import SupervisedResult
+from posttrain.runs.metric_names import number_text
+
+_ROWS = (
+    ("accuracy", "accuracy (held-out pairs in the right order)"),
+    ("loss", "loss (nats a pair)"),
+    ("calibration_error", "calibration error (ECE)"),
+    ("brier", "Brier score"),
+    ("margin_mean", "mean margin"),
+    ("score_mean", "mean score, raw"),
+    ("score_std", "standard deviation of scores, raw"),
+    ("length_pearson", "correlation with length, Pearson"),
+    ("length_spearman", "correlation with length, Spearman"),
+    ("favours_longer", "its favourite is the longer one"),
+    ("people_favour_longer", "people's favourite is the longer one"),
+)
+
+
+def train_reward_model(config: RewardModelConfig) -> None:
+    """Trains or goes on training, and prints the held-out numbers before and after."""
+    result = reward_model(config)
+    print_result(result, Console())
+    if result.model_folder is None:
+        sys.exit(INTERRUPTED)
+
+
+def print_result(result: SupervisedResult, console: Console) -> None:
+    """The held-out numbers, where everything lies, and the accuracy last."""
+    if result.model_folder is None:
+        console.print(
+            f"Not finished: {result.run_folder} is at step {result.step} of {result.num_steps}. The same command "
+            "goes on."
+        )
+        return
+    after = result.after
+    if after is not None:
+        console.print(_table(result))
+    for sentence in result.alarms:
+        console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
+    lines = [
+        f"picture  {result.run_folder / PICTURE}" if after is not None else "",
+        f"numbers  {result.run_folder / 'evaluations.jsonl'}" if after is not None else "",
+        f"model    {result.model_folder}",
+        f'use it:  [[reward.terms]] model = "{result.model_folder}"',
+    ]
+    if after is not None:
+        low, high = (100 * after[name] for name in ("accuracy_low", "accuracy_high"))
+        lines.append(
+            f"held-out accuracy: {100 * after['accuracy']:.1f} % (95 % interval {low:.1f} to {high:.1f}, "
+            f"{after['num_pairs']} pairs)"
+        )
+    for line in filter(None, lines):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(result: SupervisedResult) -> Table:
+    table = Table("held-out comparisons", "before", "after")
+    before, after = result.before or {}, result.after or {}
+    for name, meaning in _ROWS:
+        table.add_row(meaning, number_text(before.get(name)), number_text(after.get(name)))
+    for annotator, accuracy in after.get("accuracy_by_annotator", {}).items():
+        earlier = before.get("accuracy_by_annotator", {}).get(annotator)
+        name = escape(annotator or "(nobody named)")
+        table.add_row(f"accuracy on what {name} ranked", number_text(earlier), number_text(accuracy))
+    return table

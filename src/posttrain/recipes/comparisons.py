@@ -1,0 +1,190 @@
+"""The comparisons of a reward-model run: read, split, checked and rendered before a model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from posttrain.algorithms.bradley_terry import MAX_TIED
+from posttrain.batches import PreferenceBatch, RankedRollouts
+from posttrain.config.reward_model import ComparisonSection, RewardModelConfig
+from posttrain.data.comparisons import count_dropped, load_rankings, prompt_key, split_by_prompt
+from posttrain.data.conversation_format import ConversationFormat
+from posttrain.data.demonstrations import Dropped
+from posttrain.data.held_out import content_number
+from posttrain.errors import ConfigError, DataError
+from posttrain.rewards.build import nearest
+from posttrain.types import Prompt, Ranking, Rollout
+
+ALL_TIED = "all responses are tied, and ties are left out"
+TOO_LONG = "a response with its prompt has more than data.max_length tokens"
+EQUAL_AFTER_CUTTING = "all responses are the same after they were cut to data.max_length"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRanking:
+    """A ranking with the ids of its responses; each has its end, unless it was cut."""
+
+    ranking: Ranking
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def ranked(self) -> RankedRollouts:
+        """As a batch takes it."""
+        return RankedRollouts(self.rollouts, self.ranking.ranks, self.ranking.weight, self.ranking.margin)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Rankings to train on and to measure on, and sentences for the user about what was left out or cut."""
+
+    train: Sequence[RenderedRanking]
+    held_out: Sequence[RenderedRanking]
+    remarks: tuple[str, ...]
+
+    def of_step(self, step: int, rankings_per_step: int, *, seed: int) -> PreferenceBatch:
+        """The batch of a step that is counted from 1: a function of the seed and the step.
+
+        Every epoch has each ranking once in an order of its own; its last step has what is left.
+        """
+        per_epoch = self.steps_per_epoch(rankings_per_step)
+        epoch, place = divmod(step - 1, per_epoch)
+        order = list(range(len(self.train)))
+        random.Random(f"comparisons/{seed}/{epoch}").shuffle(order)
+        chosen = order[place * rankings_per_step : (place + 1) * rankings_per_step]
+        return PreferenceBatch.from_rankings([self.train[index].ranked for index in chosen])
+
+    def steps_per_epoch(self, rankings_per_step: int) -> int:
+        """Steps in which every ranking comes once."""
+        return -(-len(self.train) // rankings_per_step)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with its response."""
+        items = (*self.train, *self.held_out)
+        return max(len(r.prompt.token_ids) + len(r.response_ids) for item in items for r in item.rollouts)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of what is trained on, in order."""
+        digest = hashlib.sha256()
+        for item in self.train:
+            own = item.ranking
+            digest.update(json.dumps([own.ranks, own.weight, own.margin]).encode())
+            digest.update(str([(r.prompt.token_ids, r.response_ids) for r in item.rollouts]).encode())
+        return digest.hexdigest()
+
+
+def conversation_format(data: ComparisonSection) -> ConversationFormat:
+    """How this run writes conversations, and how the trained model is to be read."""
+    return ConversationFormat(data.system_prompt, data.text_format, data.use_chat_template)
+
+
+def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
+    """Both sides of the data, rendered. DataError or ConfigError for what cannot be trained on or measured."""
+    data, remarks = config.data, list[str]()
+    found, dropped = load_rankings(data.path)
+    if data.held_out_path is None:
+        train, held_out = split_by_prompt(found, data.held_out_share)
+    else:
+        held, held_dropped = load_rankings(data.held_out_path)
+        remarks += [f"{data.held_out_path.name}: {entry}" for entry in held_dropped]
+        train, held_out = found, held
+        remarks += _shared_prompts(train, held_out)
+    remarks[:0] = [f"{data.path.name}: {entry}" for entry in dropped]
+    train = _weighted(train, data.annotator_weights, known={r.annotator for r in found})
+    learns_ties = config.preference.kind == "plackett_luce" or config.preference.ties == "learn"
+    rendered_train, left_out, num_cut = _rendered(train, data, tokenizer, learns_ties=learns_ties)
+    remarks += [str(entry) for entry in left_out]
+    most = config.evaluation.max_rankings
+    by_content = sorted(held_out, key=lambda r: content_number(f"{prompt_key(r)}|{r.annotator}"))[:most]
+    rendered_held, left_out, held_cut = _rendered(by_content, data, tokenizer, learns_ties=False)
+    remarks += [f"held out: {entry}" for entry in left_out]
+    if num_cut or held_cut:
+        remarks.append(
+            f"{num_cut + held_cut} responses are cut to data.max_length = {data.max_length} tokens"
+        )
+    _check(config, rendered_train, remarks)
+    if config.preference.kind == "plackett_luce" and any(r.ranking.margin for r in rendered_train):
+        remarks.append(
+            'the margins in the data are of pairs: preference.kind = "plackett_luce" does not use them'
+        )
+    return Comparisons(rendered_train, rendered_held, tuple(remarks))
+
+
+def _rendered(
+    rankings: Iterable[Ranking], data: ComparisonSection, tokenizer: Any, *, learns_ties: bool
+) -> tuple[list[RenderedRanking], list[Dropped], int]:
+    """Rankings with ids, those that teach nothing by reason, and how many responses were cut."""
+    conversation, kept, left_out, num_cut = conversation_format(data), [], list[tuple[str, str]](), 0
+    for ranking in rankings:
+        if not learns_ties and len(set(ranking.ranks)) == 1:
+            left_out.append((ALL_TIED, ranking.ranking_id))
+            continue
+        prompt = conversation.encode_prompts([Prompt(ranking.ranking_id, ranking.prompt)], tokenizer)[0]
+        responses = [conversation.encode_response(text, tokenizer) for text in ranking.responses]
+        room = data.max_length - len(prompt.token_ids)
+        too_long = [len(ids) > room for ids in responses]
+        if any(too_long) and (data.too_long == "drop" or room < 1):
+            left_out.append((TOO_LONG, ranking.ranking_id))
+            continue
+        cut = [ids[:room] for ids in responses]
+        if len(set(cut)) == 1:
+            left_out.append((EQUAL_AFTER_CUTTING, ranking.ranking_id))
+            continue
+        num_cut += sum(too_long)
+        kept.append(RenderedRanking(ranking, _rollouts(prompt, ranking, cut, too_long)))
+    return kept, count_dropped(left_out), num_cut
+
+
+def _rollouts(
+    prompt: Prompt, ranking: Ranking, ids: Sequence[tuple[int, ...]], is_cut: Sequence[bool]
+) -> tuple[Rollout, ...]:
+    """Somebody's responses as rollouts: no policy sampled them, so they have no logprobs."""
+    return tuple(
+        Rollout(prompt, index, own, (), "length" if cut else "eos", text, policy_version=0)
+        for index, (own, cut, text) in enumerate(zip(ids, is_cut, ranking.responses, strict=True))
+    )
+
+
+def _weighted(rankings: Sequence[Ranking], weights: dict[str, float], *, known: set[str]) -> list[Ranking]:
+    """Times their annotators' weights; those that then count nothing are left out, as was asked."""
+    for name in weights:
+        if name not in known:
+            raise ConfigError(
+                f"data.annotator_weights names {name!r}, who ranked nothing{nearest(name, known)}"
+            )
+    weighted = [replace(r, weight=r.weight * weights.get(r.annotator, 1.0)) for r in rankings]
+    return [ranking for ranking in weighted if ranking.weight > 0]
+
+
+def _shared_prompts(train: Sequence[Ranking], held_out: Sequence[Ranking]) -> list[str]:
+    shared = {prompt_key(ranking) for ranking in train} & {prompt_key(ranking) for ranking in held_out}
+    if not shared:
+        return []
+    return [
+        f"{len(shared)} held-out prompts are also trained on, so the held-out numbers flatter; remove them from "
+        "one of the files"
+    ]
+
+
+def _check(config: RewardModelConfig, train: Sequence[RenderedRanking], remarks: Sequence[str]) -> None:
+    if not train:
+        reasons = "; ".join(remarks) or "all of them are held out"
+        raise DataError(
+            f"{config.data.path} has no comparison left to train on ({reasons}). Add comparisons, lower "
+            "data.held_out_share, or raise data.max_length."
+        )
+    if config.preference.kind == "plackett_luce":
+        for item in train:
+            ranks = item.ranking.ranks
+            largest = max(ranks.count(rank) for rank in set(ranks))
+            if largest > MAX_TIED:
+                raise ConfigError(
+                    f"in the ranking {item.ranking.ranking_id} {largest} responses are tied, and preference.kind = "
+                    f'"plackett_luce" takes {MAX_TIED} at most: use "pairs"'
+                )
