@@ -73,20 +73,20 @@ class DemonstrationEncoder:
         self._tokenizer = tokenizer
         self._format = conversation
         self._train_on = train_on
-        self._chat = conversation.uses_chat_template(tokenizer)
+        self.uses_chat_template = conversation.uses_chat_template(tokenizer)
         # Says at once what cannot work in these settings, whatever the first example is.
         conversation.encode_prompts([Prompt("an example", "a")], tokenizer)
-        self._bos = required_bos(tokenizer, use_chat_template=self._chat)
-        self._end = end_of_response(tokenizer, use_chat_template=self._chat)
+        self._bos = required_bos(tokenizer, use_chat_template=self.uses_chat_template)
+        self._end = end_of_response(tokenizer, use_chat_template=self.uses_chat_template)
         self._marks_generation = (
-            self._chat and _GENERATION_BLOCK.search(str(tokenizer.chat_template)) is not None
+            self.uses_chat_template and _GENERATION_BLOCK.search(str(tokenizer.chat_template)) is not None
         )
 
     def encode(self, demonstration: Demonstration) -> EncodedDemonstration:
         """The whole demonstration, not cut; DataError names it when it cannot be used with this model."""
         if demonstration.is_plain_text:
             ids, targets = self._plain_text(demonstration)
-        elif self._chat:
+        elif self.uses_chat_template:
             ids, targets = self._conversation(demonstration)
             self._check_one_bos(demonstration, ids, self._bos)
         else:

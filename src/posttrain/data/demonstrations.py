@@ -111,22 +111,22 @@ def load_demonstrations(path: str | Path, columns: DemonstrationColumns) -> list
 
 
 def without_duplicates(
-    demonstrations: Sequence[Demonstration], *, also_known: Iterable[Demonstration] = ()
+    demonstrations: Sequence[Demonstration], *, held_out: Iterable[Demonstration] = (), keep: bool = False
 ) -> tuple[list[Demonstration], list[Dropped]]:
-    """Each once, in order, and what was dropped: copies, and copies of what stands in `also_known` (held out)."""
-    known = {item.content_key for item in also_known}
+    """Each once, in order, and what was dropped: copies (unless they are kept), and copies of what is held out."""
+    known = {item.content_key for item in held_out}
     seen: set[str] = set()
-    kept, copies, held_out = list[Demonstration](), list[str](), list[str]()
+    kept, copies, known_copies = list[Demonstration](), list[str](), list[str]()
     for item in demonstrations:
         key = item.content_key
         if key in known:
-            held_out.append(item.demonstration_id)
-        elif key in seen:
+            known_copies.append(item.demonstration_id)
+        elif key in seen and not keep:
             copies.append(item.demonstration_id)
         else:
             seen.add(key)
             kept.append(item)
-    reasons = {"the same as an earlier one": copies, "also in the held-out file": held_out}
+    reasons = {"the same as an earlier one": copies, "also in the held-out file": known_copies}
     return kept, [Dropped(reason, len(ids), ids[0]) for reason, ids in reasons.items() if ids]
 
 
