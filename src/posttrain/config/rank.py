@@ -43,14 +43,70 @@ class RankByRuleConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.reward.terms:
-            raise ValueError(
-                'reward.terms is empty, so there is no rule. Set reward.terms = [{name = "exact_answer"}], '
-                'or [{function = "file.py:name"}].'
-            )
-        if not self.annotators:
-            raise ValueError("annotators is empty, so nobody would rank. Leave it out, or name one.")
-        names = [annotator.name for annotator in self.annotators]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two annotators are called {twice!r} and would judge alike. Rename one.")
+        _check_rule(self.reward)
+        _check_annotators(self.annotators)
         return self
+
+
+class RankStageConfig(Section):
+    """A pipeline's stage of ranking: by a rule as `posttrain rank-by-rule` does, or by people, whose file is taken."""
+
+    output: Path
+    """The rankings: one line for each prompt and annotator."""
+    samples: Path | None = None
+    """The file that `posttrain sample` wrote."""
+    rankings: Path | None = None
+    """The rankings of people, instead of a rule: the samples file with a column `ranks` in each line."""
+    seed: int = Field(0, ge=0)
+    """Names the random numbers of the annotators' errors."""
+    reward: RewardSection = RewardSection()
+    """The rule, as in `posttrain rank-by-rule`."""
+    annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
+    """Each judges every prompt."""
+
+    @field_validator("samples", "rankings")
+    @classmethod
+    def _from_anywhere(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rankings is not None:
+            if self.reward.terms:
+                raise ValueError(
+                    "rankings is a file of people, and reward is a rule in their place. Remove one."
+                )
+            return self
+        if self.samples is None:
+            raise ValueError('there is nothing to rank: set samples = "@STAGE" or to a file of samples')
+        _check_rule(self.reward)
+        _check_annotators(self.annotators)
+        return self
+
+    def by_rule(self) -> RankByRuleConfig:
+        """The settings of `posttrain rank-by-rule`."""
+        if self.samples is None:
+            raise ValueError("there are no samples to rank by a rule")
+        return RankByRuleConfig(
+            samples=self.samples,
+            output=self.output,
+            seed=self.seed,
+            reward=self.reward,
+            annotators=self.annotators,
+        )
+
+
+def _check_rule(reward: RewardSection) -> None:
+    if not reward.terms:
+        raise ValueError(
+            'reward.terms is empty, so there is no rule. Set reward.terms = [{name = "exact_answer"}], '
+            'or [{function = "file.py:name"}].'
+        )
+
+
+def _check_annotators(annotators: tuple[AnnotatorSection, ...]) -> None:
+    if not annotators:
+        raise ValueError("annotators is empty, so nobody would rank. Leave it out, or name one.")
+    names = [annotator.name for annotator in annotators]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two annotators are called {twice!r} and would judge alike. Rename one.")

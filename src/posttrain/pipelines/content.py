@@ -1,0 +1,102 @@
+"""What a stage reads from disk, and digests of it: the same bytes are the same input, wherever and whenever written."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from posttrain.config.loading import SettingsText
+from posttrain.errors import ConfigError, DataError
+from posttrain.pipelines.stages import Key, Stage, dotted, settings_under
+
+_CHUNK_BYTES: Final = 1 << 20
+_PATTERN: Final = frozenset("*?[")
+
+
+def digest_of(path: Path) -> str:
+    """16 hexadecimal digits of a file's bytes, of a folder's names and bytes, or of all that a pattern matches."""
+    hashed = hashlib.sha256()
+    if path.is_file():
+        _add_file(hashed, path)
+    else:
+        for name, file in _files(path):
+            hashed.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            _add_file(hashed, file)
+    return hashed.hexdigest()[:16]
+
+
+def user_inputs(stage: Stage) -> dict[str, Path]:
+    """The files and folders on disk that the stage's settings name, by dotted setting; outputs of stages left out.
+
+    These are settings of type Path, functions ("file.py:name"), and texts that are a path: a model's folder, text
+    files, patterns. A Hub id is none.
+    """
+    of_stages = {reference.path for reference in stage.references}
+    found: dict[str, Path] = {}
+    for key, value in settings_under(stage.config):
+        if key == ("output",) or value is None:
+            continue
+        path = _as_path(key, value)
+        if path is not None and path not in of_stages:
+            found[dotted(key)] = path
+    return found
+
+
+def check_user_inputs(stage: Stage, text: SettingsText) -> None:
+    """ConfigError, before anything runs, for a file or folder that is not there."""
+    for name, path in user_inputs(stage).items():
+        if not _exists(path) and name not in stage.kind.waits_for:
+            key: Key = ("stages", stage.name, *name.split("."))
+            raise ConfigError(
+                f"{text.where(key)}: {dotted(key)}: there is nothing at {path}. Check the path."
+            )
+
+
+def digests_of(stage: Stage) -> dict[str, str]:
+    """Digest of each input by dotted setting, of users' files and of other stages' outputs; "" where nothing is."""
+    paths = user_inputs(stage) | {dotted(reference.key): reference.path for reference in stage.references}
+    try:
+        return {name: digest_of(path) if _exists(path) else "" for name, path in sorted(paths.items())}
+    except OSError as error:
+        raise DataError(f"an input of the stage {stage.name} cannot be read: {error}") from error
+
+
+def _as_path(key: Key, value: object) -> Path | None:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str):
+        return None
+    if key[-1] == "function":
+        return Path(value.rpartition(":")[0])
+    path = Path(value).expanduser()
+    # Longer texts are prompts and patterns of rewards, and no system takes them as a path.
+    if "\n" in value or len(value) > 1000:
+        return None
+    is_written_as_path = value.startswith(("/", "./", "../", "~")) and "{" not in value
+    if key[-1] in ("model", "path", "start") and (is_written_as_path or path.exists()):
+        return path
+    return path if "/" in value and path.exists() else None
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or (bool(_PATTERN & set(str(path))) and bool(glob.glob(str(path), recursive=True)))
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder, or that a pattern matches, by a name that does not depend on where that is."""
+    if path.is_dir():
+        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+            yield file.relative_to(path).as_posix(), file
+        return
+    for match in sorted(glob.glob(str(path), recursive=True)):
+        if Path(match).is_file():
+            yield match, Path(match)
+
+
+def _add_file(hashed: hashlib._Hash, path: Path) -> None:
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            hashed.update(chunk)
