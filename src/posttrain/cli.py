@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,21 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from posttrain import __version__
+from posttrain.config.compare import CompareConfig
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.inference import EvaluateConfig, GenerateConfig
+from posttrain.config.inspect import InspectConfig
 from posttrain.config.lab import LabConfig
 from posttrain.config.loading import load_config
+from posttrain.config.pipeline import PipelineConfig
+from posttrain.config.ppo import PPOConfig
+from posttrain.config.pretrain import PretrainConfig
 from posttrain.config.rank import RankByRuleConfig
+from posttrain.config.reject_sample import RejectSampleConfig
+from posttrain.config.reward_model import RewardModelConfig
 from posttrain.config.sample import SampleConfig
+from posttrain.config.sft import SFTConfig
 from posttrain.errors import PosttrainError
 
 app = App(
@@ -36,11 +45,43 @@ def _settings(kind: type) -> Any:
 
 
 @app.command
+def pretrain(config_file: ConfigFile = None, /, *, config: _settings(PretrainConfig) = None) -> None:  # type: ignore[valid-type]
+    """Train a language model on text, from random weights or a checkpoint; continues the run in `output`."""
+    from posttrain.commands.pretrain import train_pretrain
+
+    train_pretrain(config)
+
+
+@app.command
+def sft(config_file: ConfigFile = None, /, *, config: _settings(SFTConfig) = None) -> None:  # type: ignore[valid-type]
+    """Fine-tune on demonstrations: learn what the assistant says; continues the run in `output` if there is one."""
+    from posttrain.commands.sft import train_sft
+
+    train_sft(config)
+
+
+@app.command
 def grpo(config_file: ConfigFile = None, /, *, config: _settings(GRPOConfig) = None) -> None:  # type: ignore[valid-type]
     """Train with group relative policy optimisation; continues the run in `output` if there is one."""
     from posttrain.commands.train import train_grpo
 
     train_grpo(config)
+
+
+@app.command
+def reward_model(config_file: ConfigFile = None, /, *, config: _settings(RewardModelConfig) = None) -> None:  # type: ignore[valid-type]
+    """Train a reward model on comparisons, calibrate and freeze it; continues the run in `output` if there is one."""
+    from posttrain.commands.reward_model import train_reward_model
+
+    train_reward_model(config)
+
+
+@app.command
+def ppo(config_file: ConfigFile = None, /, *, config: _settings(PPOConfig) = None) -> None:  # type: ignore[valid-type]
+    """Train with proximal policy optimisation and a critic; continues the run in `output` if there is one."""
+    from posttrain.commands.train import train_ppo
+
+    train_ppo(config)
 
 
 @app.command
@@ -68,11 +109,43 @@ def rank_by_rule(config_file: ConfigFile = None, /, *, config: _settings(RankByR
 
 
 @app.command
+def reject_sample(config_file: ConfigFile = None, /, *, config: _settings(RejectSampleConfig) = None) -> None:  # type: ignore[valid-type]
+    """Keep the best responses to each prompt, by a reward, as demonstrations for sft."""
+    from posttrain.commands.reject_sample import choose_responses
+
+    choose_responses(config)
+
+
+@app.command
+def inspect(data_file: Path | None = None, /, *, config: _settings(InspectConfig) = None) -> None:  # type: ignore[valid-type]
+    """Show the tokens of a data file's examples, which of them are learned, and what would be dropped."""
+    from posttrain.commands.inspect import inspect_data
+
+    inspect_data(config)
+
+
+@app.command
 def evaluate(config_file: ConfigFile = None, /, *, config: _settings(EvaluateConfig) = None) -> None:  # type: ignore[valid-type]
     """Score a model on held-out prompts. Instead of a TOML file, a run's folder may be given."""
     from posttrain.commands.evaluate import evaluate_model
 
     evaluate_model(config)
+
+
+@app.command
+def compare(*files: str, config: _settings(CompareConfig) = None) -> None:  # type: ignore[valid-type]
+    """Run several configurations of ppo and grpo from one start, and show side by side what each reached and cost."""
+    from posttrain.commands.compare import compare_runs
+
+    compare_runs(config)
+
+
+@app.command
+def pipeline(config_file: ConfigFile = None, /, *, config: _settings(PipelineConfig) = None) -> None:  # type: ignore[valid-type]
+    """Run stages that hand their outputs to each other; done ones are skipped, an interrupted one is gone on with."""
+    from posttrain.commands.pipeline import run_pipeline
+
+    run_pipeline(config)
 
 
 @app.command
@@ -97,12 +170,20 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
 
 # Command -> what it does and the kind of its settings. cyclopts prints the help and picks the command; the
 # settings themselves are read by `load_config`, because an error there must name the file and the line.
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
+    "pretrain": (pretrain, PretrainConfig),
+    "sft": (sft, SFTConfig),
     "grpo": (grpo, GRPOConfig),
+    "reward-model": (reward_model, RewardModelConfig),
+    "ppo": (ppo, PPOConfig),
     "generate": (generate, GenerateConfig),
     "sample": (sample, SampleConfig),
     "rank-by-rule": (rank_by_rule, RankByRuleConfig),
+    "reject-sample": (reject_sample, RejectSampleConfig),
+    "inspect": (inspect, InspectConfig),
     "evaluate": (evaluate, EvaluateConfig),
+    "compare": (compare, CompareConfig),
+    "pipeline": (pipeline, PipelineConfig),
     "demo": (demo, DemoConfig),
     "lab advantages": (advantages, LabConfig),
 }
@@ -132,6 +213,15 @@ def _read_config(kind: type, words: Sequence[str]) -> Any:
         from posttrain.commands.evaluate import config_of_run
 
         return config_of_run(path, words[1:])
+    if kind is InspectConfig and path is not None and path.suffix.lower() != ".toml":
+        return load_config(kind, {"path": str(path)}, words[1:])
+    if kind is CompareConfig:
+        files = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+        return load_config(kind, {"files": files}, words[len(files) :])
+    if kind is PipelineConfig:
+        from posttrain.commands.pipeline import read_pipeline
+
+        return read_pipeline(path, words[1:] if path else words)
     return load_config(kind, path, words[1:] if path else words)
 
 

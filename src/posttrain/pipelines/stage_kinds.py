@@ -103,7 +103,11 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
             "posttrain.config.sft:SFTConfig",
             "run_sft",
             _MODEL,
-            {"model": _only(LANGUAGE_MODEL), "data.path": _only(DEMONSTRATIONS)},
+            {
+                "model": _only(LANGUAGE_MODEL),
+                "data.path": _only(DEMONSTRATIONS),
+                "data.held_out_path": _only(DEMONSTRATIONS),
+            },
         ),
         StageKind(
             "sample",
@@ -130,7 +134,12 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
             "posttrain.config.reward_model:RewardModelConfig",
             "run_reward_model",
             {"model": Output(REWARD_MODEL, "model"), "run": Output("run folder", "")},
-            {"model": _only(LANGUAGE_MODEL, REWARD_MODEL), "data.path": _only(RANKINGS)},
+            {
+                "model": _only(LANGUAGE_MODEL, REWARD_MODEL),
+                "data.path": _only(RANKINGS),
+                "data.held_out_path": _only(RANKINGS),
+                "calibration.path": _only(RANKINGS, DEMONSTRATIONS),
+            },
         ),
         StageKind(
             "ppo",
