@@ -142,15 +142,17 @@ def calibration_bins(margins: Iterable[float], num_bins: int) -> list[Calibratio
 
 
 def margin_histogram(margins: Sequence[float], num_bins: int) -> tuple[list[float], list[int]]:
-    """Edges and counts of equal bins, symmetric about 0, so that the middle edge parts right from wrong."""
+    """Edges and counts of equal bins, an even number of them and symmetric about 0, which parts right from wrong.
+
+    A pair of equal scores is no win: it counts below 0.
+    """
+    half = num_bins // 2
     reach = max(map(abs, margins), default=0.0) or 1.0
-    edges = [reach * (2 * i / num_bins - 1) for i in range(num_bins + 1)]
-    counts = [0] * num_bins
+    counts = [0] * (2 * half)
     for margin in margins:
-        # A pair of equal scores is no win: it counts below 0.
-        place = math.ceil((margin / reach + 1) / 2 * num_bins) - 1
-        counts[min(max(place, 0), num_bins - 1)] += 1
-    return edges, counts
+        distance = min(int(abs(margin) / reach * half), half - 1)
+        counts[half + distance if margin > 0 else half - 1 - distance] += 1
+    return [reach * (i - half) / half for i in range(2 * half + 1)], counts
 
 
 def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:

@@ -58,18 +58,21 @@ def _draw_calibration(axes: Axes, bins: Sequence[Sequence[float]], error: float)
     axes.set_xlim(0.48, 1.02)
     axes.set_ylim(min(0.4, *(b[2] - 0.05 for b in bins)), 1.05)
     axes.set_xlabel("predicted probability of the favourite")
-    axes.set_ylabel("share in which people agree (area: pairs)")
+    axes.set_ylabel("share where people agree (area: pairs)")
     axes.set_title(f"calibration, ECE {error:.3f}", loc="left", fontsize=10)
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _draw_margins(axes: Axes, edges: Sequence[float], counts: Sequence[int]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
     colours = [_RED if middle < 0 else _BLUE for middle in middles]
     axes.bar(middles, counts, width=0.92 * (edges[1] - edges[0]), color=colours)
     axes.axvline(0, color=_GREY, linewidth=1)
     axes.set_xlabel("score of the better response - score of the worse one")
     axes.set_ylabel("pairs")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("margins: red in the wrong order", loc="left", fontsize=10)
 
 
@@ -81,9 +84,9 @@ def _draw_lengths(
     axes.scatter(lengths, scores, s=9, color=_BLUE, alpha=0.45, linewidths=0)
     axes.set_xlabel("response length (tokens)")
     axes.set_ylabel("score")
-    shown = " and ".join(
+    shown = ", ".join(
         f"{name} {value:.2f}"
         for name, value in (("Pearson", pearson), ("Spearman", spearman))
         if value is not None
     )
-    axes.set_title(f"score against length: {shown or 'no variance'}", loc="left", fontsize=10)
+    axes.set_title(f"correlation with length: {shown or 'none'}", loc="left", fontsize=10)
