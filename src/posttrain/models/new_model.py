@@ -61,9 +61,10 @@ def new_language_model(
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        # In this dtype from the beginning: `.to(bfloat16)` would round the rotary frequencies, too.
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     _initialise(model, shape, seed)
-    return LanguageModel(model.to(device=device, dtype=dtype).eval(), tokenizer, name="the new model")
+    return LanguageModel(model.to(device).eval(), tokenizer, name="the new model")
 
 
 def default_feed_forward(width: int) -> int:

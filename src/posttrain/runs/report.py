@@ -88,7 +88,7 @@ def _points(rows: _Rows, name: str) -> list[tuple[int, float]]:
 def _draw_main(axes: Axes, metrics_rows: _Rows, evaluations: _Rows, held_out_name: str) -> None:
     rewards = _points(metrics_rows, "reward_mean")
     if rewards:
-        _draw_trained(axes, rewards, "training reward")
+        _draw_trained(axes, rewards, "training reward", windows=15)
     accuracies = [row for row in evaluations if finite(row, "accuracy") is not None]
     if accuracies:
         _draw_held_out(axes, accuracies, held_out_name)
@@ -106,7 +106,7 @@ def _draw_losses(axes: Axes, metrics_rows: _Rows, evaluations: _Rows, held_out_n
     """Training and held-out loss on the left, held-out accuracy, if there is one, on the right."""
     losses, held_out = _points(metrics_rows, "loss"), _points(evaluations, "loss")
     if losses:
-        _draw_trained(axes, losses, "training loss")
+        _draw_trained(axes, losses, "training loss", windows=40)
     if held_out:
         _draw_marked(axes, held_out, f"{held_out_name} loss", _HELD_OUT_COLOUR)
     lines, labels = axes.get_legend_handles_labels()
@@ -136,10 +136,10 @@ def _draw_marked(axes: Axes, points: Sequence[tuple[int, float]], label: str, co
         )  # fmt: skip
 
 
-def _draw_trained(axes: Axes, points: Sequence[tuple[int, float]], label: str) -> None:
-    """Each step, and a running mean where there are many."""
+def _draw_trained(axes: Axes, points: Sequence[tuple[int, float]], label: str, *, windows: int) -> None:
+    """Each step, and a running mean over one of so many windows where there are many steps."""
     steps, values = zip(*points, strict=True)
-    window = len(values) // 15
+    window = len(values) // windows
     if window < 2:
         axes.plot(steps, values, color=_TREND_COLOUR, linewidth=1.8, marker=".", label=label)
         return
