@@ -72,11 +72,12 @@ def reject_sample(config: RejectSampleConfig, *, reward: RewardFunction | None =
         scored = score(rollouts, judge, max_unscored_share=config.reward.max_unscored_share).scored
     chosen = _Choice(config).of(scored)
     if not chosen.kept:
-        best = max((s.score.value for s in scored if s.score.value is not None), default=None)
+        complete = [item.score.value for item in scored if item.rollout.is_complete]
+        best = max((value for value in complete if value is not None), default=None)
         raise DataError(
             f"none of {len(scored)} responses is complete and scores min_score = {config.min_score:g} or more "
-            f"({'none could be scored' if best is None else f'the best score is {best:g}'}). Lower min_score, draw "
-            "more responses, or let the model write longer ones."
+            f"({len(complete)} are complete, the best of them scores {'nothing' if best is None else f'{best:g}'}). "
+            "Lower min_score, draw more responses, or let the model write longer ones."
         )
     config.output.parent.mkdir(parents=True, exist_ok=True)
     replace_file(config.output, b"".join(_line(config, item) for item in chosen.kept))
