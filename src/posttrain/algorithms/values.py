@@ -7,6 +7,9 @@ from posttrain.algorithms.aggregation import masked_mean, masked_moments
 from posttrain.algorithms.inputs import at_least_float32, check_mask, check_same_shape
 from posttrain.algorithms.masks import keep_counted
 
+ROUNDING = 1e-11
+"""A variance that is a smaller share of the mean square is rounding: a few float32 units, squared."""
+
 
 @torch.no_grad()
 def final_reward_targets(scores: Tensor, mask: Tensor) -> Tensor:
@@ -36,10 +39,13 @@ def value_clip_fraction(
 def explained_variance(values: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """`1 - Var(targets - values) / Var(targets)` over counted tokens, a scalar: 1 is perfect, 0 a constant.
 
-    Negative is worse than a constant. It is 0 when the targets do not vary (there is nothing to explain).
+    Negative is worse than a constant. It is 0 when the targets do not vary (there is nothing to explain), or by no
+    more than float32 rounding: targets that are sums of the same numbers differ in their last bits.
     """
     check_mask(mask, values=values, targets=targets)
     values, targets = at_least_float32(values, "values"), at_least_float32(targets, "targets")
-    total = masked_moments(targets, mask).variance
+    moments = masked_moments(targets, mask)
+    total = moments.variance
     left = masked_moments(keep_counted(targets, mask) - keep_counted(values, mask), mask).variance
-    return torch.where(total > 0, 1.0 - left / torch.where(total > 0, total, 1.0), 0.0).to(targets.dtype)
+    varies = total > ROUNDING * (total + moments.mean.square())
+    return torch.where(varies, 1.0 - left / torch.where(varies, total, 1.0), 0.0).to(targets.dtype)

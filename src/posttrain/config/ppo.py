@@ -153,6 +153,9 @@ class CriticSection(Section):
     instructgpt and there is one, otherwise the policy."""
     optimizer: OptimizerSection = OptimizerSection(learning_rate=1e-5)
     """The critic's own learning rate and schedule. Of a head only these two matter: it is one model with the policy."""
+    head_learning_rate: float | None = Field(None, gt=0)
+    """Of the last layer of a critic of its own, by default the optimizer's: a new one starts from zeros, and at a
+    trunk's rate it needs many steps to reach the level of the rewards."""
     policy_starts_after_steps: int = Field(0, ge=0)
     """Steps at the start in which only the critic is trained, so that the first advantages are not noise."""
 
@@ -170,6 +173,11 @@ class CriticSection(Section):
                 "critic.policy_starts_after_steps needs a critic of its own: a head shares its trunk with the policy, "
                 'so it cannot be trained while that stands still. Set kind = "own", or raise '
                 "critic.optimizer.learning_rate."
+            )
+        if self.kind == "head" and self.head_learning_rate is not None:
+            raise ValueError(
+                "critic.head_learning_rate is for a critic of its own; a critic that is a head has the rate "
+                "critic.optimizer.learning_rate. Set that one."
             )
         return self
 

@@ -91,8 +91,16 @@ def open_learners(
         return trained, Critic(both, trained)
     model = _own_network(config, policy)
     trained = RunLearner(session, policy, config.optimizer, config.compute, num_updates=policy_updates)
+    head_rate = {} if section.head_learning_rate is None else {"learning_rate": section.head_learning_rate}
+    head_section = section.optimizer.model_copy(update=head_rate)
     critic = RunLearner(
-        session, model, section.optimizer, config.compute, num_updates=config.optimizer_steps, role="critic"
+        session,
+        model,
+        section.optimizer,
+        config.compute,
+        num_updates=config.optimizer_steps,
+        role="critic",
+        schedules_by_prefix={"score.": learning_rate_schedule(head_section, config.optimizer_steps)},
     )
     return trained, Critic(model, critic)
 

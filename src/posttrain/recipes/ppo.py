@@ -17,7 +17,8 @@ from pathlib import Path
 
 from posttrain.algorithms import adaptive_kl_coef
 from posttrain.batches import PolicyValueBatch, TokenBatch, ValueBatch
-from posttrain.config.ppo import PPOConfig
+from posttrain.config.ppo import PPOAlgorithmSection, PPOConfig
+from posttrain.models.output_head import OutputHead
 from posttrain.models.reference import FrozenReference
 from posttrain.recipes.critics import Critic, longest_response, open_learners
 from posttrain.recipes.learners import RunLearner
@@ -75,24 +76,17 @@ class _PPO:
         # Both before the checkpoint is loaded: reference and critic start from what the policy started from.
         reference = FrozenReference.of(policy) if algorithm.kl_coef > 0 else None
         trained, critic = open_learners(config, policy, session)
+        policy_objective, value_objective = objectives_of(
+            algorithm, temperature=temperature, reference_head=None if reference is None else reference.head
+        )
         recipe = cls(
             config=config,
             run=run,
             trained=trained,
             value_model=critic,
             reader=PolicyReader(trained.learner, policy, reference, algorithm.kl, temperature),
-            policy_objective=PolicyGradient(
-                clip_low=algorithm.clip_low,
-                clip_high=algorithm.clip_high,
-                dual_clip=algorithm.dual_clip,
-                temperature=temperature,
-                ratio_level="token",
-                aggregation="token",
-                kl=algorithm.kl,
-                entropy_coef=algorithm.entropy_coef,
-                reference_head=None if reference is None else reference.head,
-            ),
-            value_objective=ValueRegression(coef=algorithm.value_coef, clip=algorithm.value_clip),
+            policy_objective=policy_objective,
+            value_objective=value_objective,
             kl_coef=algorithm.kl_coef if checkpoint is None else float(checkpoint.state["kl_coef"]),
         )
         run.begin(checkpoint, *recipe.learners, max_length=longest_response(policy, critic))
@@ -179,8 +173,9 @@ class _PPO:
         """Stage 4: the policy's update; with a critic that is a head, this is the note's whole loss in one."""
         if step <= self.config.critic.policy_starts_after_steps:
             return {}
-        in_loss = self.reader.reference is not None and self.config.algorithm.kl_in == "loss"
-        objective = dataclasses.replace(self.policy_objective, kl_coef=self.kl_coef if in_loss else 0.0)
+        objective = self.policy_objective
+        if objective.kl_coef > 0:
+            objective = dataclasses.replace(objective, kl_coef=self.kl_coef)  # it may adapt
         first_ratio = partial(check_first_ratio, dtype=self.run.policy.dtype)
         update = partial(
             run_updates,
@@ -229,3 +224,22 @@ class _PPO:
             num_steps=num_responses,
             horizon=algorithm.kl_horizon,
         )
+
+
+def objectives_of(
+    algorithm: PPOAlgorithmSection, *, temperature: float, reference_head: OutputHead | None = None
+) -> tuple[PolicyGradient, ValueRegression]:
+    """What the policy and the critic minimise, as means over response tokens: the note's E_t."""
+    policy = PolicyGradient(
+        clip_low=algorithm.clip_low,
+        clip_high=algorithm.clip_high,
+        dual_clip=algorithm.dual_clip,
+        temperature=temperature,
+        ratio_level="token",
+        aggregation="token",
+        kl_coef=algorithm.kl_coef if algorithm.kl_in == "loss" else 0.0,
+        kl=algorithm.kl,
+        entropy_coef=algorithm.entropy_coef,
+        reference_head=reference_head,
+    )
+    return policy, ValueRegression(coef=algorithm.value_coef, clip=algorithm.value_clip)

@@ -53,6 +53,7 @@ def check_health(rows: _Rows, *, reward_maximum: float | None = None, evaluation
         _rollout_mismatch(rows),
         _unscored(rows),
         _kl(rows),
+        None if is_solved else _critic(rows),
         _cut(rows),
         None if is_solved else _zero_variance(rows, reward_maximum),
         None if is_solved else _entropy(rows),
@@ -141,6 +142,23 @@ def _kl(rows: _Rows) -> Alarm | None:
         "it started from, and may be gaming the reward.",
         "Read recent samples in samples.html. If they are bad, lower optimizer.learning_rate or raise "
         "algorithm.kl_coef, from an earlier checkpoint.",
+    )
+
+
+def _critic(rows: _Rows) -> Alarm | None:
+    """Fires when the critic was worse than a constant in each of the last steps, past its beginning."""
+    values = _values(rows[-2 * WINDOW :], "explained_variance")
+    if len(values) < 2 * WINDOW or max(values) >= 0:
+        return None
+    value = median(values)
+    return Alarm(
+        "critic_explains_nothing",
+        "explained_variance",
+        value,
+        f"explained_variance is {number_text(value)} and has been negative for {len(values)} steps: the critic "
+        "predicts worse than a constant would, and the advantages carry its errors.",
+        "Change critic.optimizer.learning_rate, give the critic a start (critic.policy_starts_after_steps), or "
+        "trust it less: algorithm.gae_lambda = 1.",
     )
 
 

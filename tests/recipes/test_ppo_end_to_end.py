@@ -1,0 +1,300 @@
+"""The PPO recipe on a tiny model, as a user would call it: every setting that changes the path through it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny_models import save_tiny_model, tiny_language_model, tiny_tokenizer
+from transformers import AutoModelForCausalLM
+
+from posttrain import PPOConfig, ppo
+from posttrain.errors import ConfigError, InvariantError, ModelError
+from posttrain.models.scalar_model import is_scalar_model, scalar_model_of
+from posttrain.runs.run_log import read_metrics
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", kind="llama", seed=1)
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    """Drawing curves takes longer than everything else here, and has tests of its own."""
+    monkeypatch.setattr("posttrain.recipes.session.plot_curve", lambda *_, **__: None)
+
+
+@pytest.fixture
+def config(model, tmp_path):
+    def config(**changes) -> PPOConfig:
+        settings = {
+            "model": str(model),
+            "output": tmp_path / "run",
+            "steps": 2,
+            "prompts_per_step": 6,
+            "responses_per_prompt": 2,
+            "data": {"task": "sums"},
+            "sampling": {"max_new_tokens": 5},
+            "algorithm": {"kl_coef": 0.0},
+            "optimizer": {"learning_rate": 1e-3},
+            "critic": {"optimizer": {"learning_rate": 1e-3}},
+            "compute": {"dtype": "float32", "device": "cpu"},
+            "evaluation": {"num_prompts": 3, "samples_per_prompt": 2},
+        }
+        for name, value in changes.items():
+            both_tables = isinstance(settings.get(name), dict) and isinstance(value, dict)
+            settings[name] = {**settings[name], **value} if both_tables else value
+        return PPOConfig.model_validate(settings)
+
+    return config
+
+
+def vowels(prompts, completions, **columns):
+    """A reward that differs between responses of an untrained model."""
+    return [float(sum(c in "aeiou0123456789" for c in text)) for text in completions]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def parameters(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "facts.json").read_text())["parameters_held"]
+
+
+LOGGED = {
+    "clip_loss", "loss", "value_loss", "explained_variance", "reward_mean", "kl_coef",
+    "value_mean", "value_std", "value_min", "value_max", "return_mean", "return_std",
+    "advantage_mean", "advantage_std", "clip_fraction_low", "clip_fraction_high", "reference_kl",
+}  # fmt: skip
+
+
+def test_every_term_is_logged_apart(config):
+    note = ppo(config(algorithm={"preset": "note", "kl_coef": 0.02}), reward=vowels)
+    row = read_metrics(note.run_folder)[-1]
+    assert LOGGED | {"entropy_bonus", "kl_loss", "critic_grad_norm", "critic_learning_rate"} <= row.keys()
+    whole = row["clip_loss"] - row["entropy_bonus"] + row["kl_loss"] + 1.0 * row["value_loss"]
+    assert row["loss"] == pytest.approx(whole, abs=1e-6)
+    usual = ppo(
+        config(
+            algorithm={"preset": "instructgpt", "kl_coef": 0.1}, output=note.run_folder.with_name("usual")
+        ),
+        reward=vowels,
+    )
+    row = read_metrics(usual.run_folder)[-1]
+    assert LOGGED | {"reward_kl_part", "value_clip_fraction"} <= row.keys()
+    assert all(math.isfinite(value) for value in row.values() if isinstance(value, float))
+
+
+@pytest.mark.parametrize("kind", ["own", "head"])
+@pytest.mark.parametrize("preset", ["note", "instructgpt"])
+def test_the_first_ratio_is_1_and_the_first_kl_0(config, kind, preset):
+    result = ppo(
+        config(algorithm={"preset": preset, "kl_coef": 0.02}, critic={"kind": kind}, steps=3), reward=vowels
+    )
+    rows = read_metrics(result.run_folder)
+    assert [row["ratio_deviation"] for row in rows] == [0.0, 0.0, 0.0], "one update a step"
+    assert rows[0]["response_kl"] == 0.0
+    assert rows[-1]["response_kl"] != 0.0
+    assert rows[0]["value_mean"] == 0.0, "a new head expects nothing yet"
+    assert rows[0]["value_std"] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["own", "head"])
+def test_what_it_leaves_behind(config, model, kind):
+    result = ppo(config(critic={"kind": kind}), reward=vowels)
+    after, before = weights(result.model_folder), weights(model)
+    assert after.keys() == before.keys(), "the policy is a plain language model"
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    held = parameters(result.run_folder)
+    count = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(model).parameters())
+    width = AutoModelForCausalLM.from_pretrained(model).config.hidden_size
+    assert held["policy"] == count
+    assert held["reference"] == 0, "kl_coef is 0"
+    assert held["critic"] == (count + width if kind == "own" else width)
+    if kind == "own":
+        assert is_scalar_model(result.model_folder / "critic")
+    else:
+        assert (result.model_folder / "value_head.safetensors").exists()
+
+
+def test_a_trained_critic_can_be_started_from(config):
+    """The saved critic, and the saved head, are what the next run's critic says at its first step."""
+    for kind, start in (("own", "critic"), ("head", ".")):
+        first = ppo(config(critic={"kind": kind}, output=config().output.with_name(kind)), reward=vowels)
+        second = ppo(
+            config(
+                critic={"kind": kind, "start": str(first.model_folder / start)},
+                output=config().output.with_name(f"{kind}2"),
+            ),
+            reward=vowels,
+        )
+        assert read_metrics(second.run_folder)[0]["value_std"] > 0.0
+
+
+def test_the_critic_may_start_alone(config, model):
+    alone = {"policy_starts_after_steps": 2}
+    result = ppo(config(steps=3, critic=alone, checkpoint={"every_steps": 1}), reward=vowels)
+    rows = read_metrics(result.run_folder)
+    untouched = weights(result.run_folder / "checkpoints/step_00000002/model")
+    assert all(torch.equal(tensor, untouched[name]) for name, tensor in weights(model).items())
+    assert all("clip_loss" not in row for row in rows[:2])
+    assert all(row["critic_grad_norm"] > 0 for row in rows)
+    assert rows[2]["value_std"] > 0.0
+    assert rows[2]["clip_loss"] != 0.0
+    one_step = weights(result.run_folder / "checkpoints/step_00000003/model")
+    assert any(not torch.equal(tensor, one_step[name]) for name, tensor in weights(model).items())
+
+
+@pytest.mark.parametrize("overlong", ["score", "zero", "bootstrap", "mask"])
+def test_cut_responses(config, overlong):
+    result = ppo(
+        config(
+            algorithm={"overlong": overlong}, sampling={"max_new_tokens": 3}, steps=3, prompts_per_step=12
+        ),
+        reward=vowels,
+    )
+    rows = read_metrics(result.run_folder)
+    assert rows[0]["cut_share"] > 0.8
+    if overlong == "mask":
+        assert all(row["trained_share"] == pytest.approx(1 - row["cut_share"]) for row in rows)
+    elif overlong == "score":
+        assert rows[0]["return_mean"] > 0
+    else:
+        assert abs(rows[0]["return_mean"]) < 0.2 * rows[0]["reward_mean"]
+    if overlong == "bootstrap":
+        assert all(row["trained_share"] == 1.0 for row in rows)
+
+
+def test_epochs_and_minibatches_move_the_ratio_and_clip_the_values(config):
+    result = ppo(
+        config(
+            epochs_per_step=2,
+            minibatches_per_step=2,
+            algorithm={"value_clip": 1e-4},
+            critic={"optimizer": {"learning_rate": 1e-2}},
+        ),
+        reward=vowels,
+    )
+    row = read_metrics(result.run_folder)[-1]
+    assert row["ratio_deviation"] > 0.0
+    assert row["value_clip_fraction"] > 0.0
+
+
+@pytest.mark.parametrize("where", ["loss", "reward"])
+def test_the_kl_coefficient_adapts(config, where):
+    """Far below its target it sinks by 20 % x responses / horizon a step (arXiv 1909.08593)."""
+    section = {"kl_coef": 0.1, "kl": "k3", "kl_in": where, "kl_target": 1e3, "kl_horizon": 24}
+    result = ppo(config(algorithm=section, steps=3), reward=vowels)
+    found = [row["kl_coef"] for row in read_metrics(result.run_folder)]
+    assert found == pytest.approx([0.1, 0.09, 0.081])
+
+
+@pytest.mark.parametrize("kind", ["own", "head"])
+def test_lora(config, model, kind):
+    result = ppo(
+        config(
+            lora={"r": 4, "alpha": 8.0, "targets": ("q_proj",)},
+            algorithm={"kl_coef": 0.1},
+            critic={"kind": kind},
+        ),
+        reward=vowels,
+    )
+    after, before = weights(result.model_folder), weights(model)
+    moved = {name for name in before if not torch.equal(after[name], before[name])}
+    assert moved
+    assert all("q_proj" in name for name in moved)
+    assert parameters(result.run_folder)["reference"] == 0, "the policy with its adapter off"
+
+
+def test_bfloat16_and_gradient_checkpointing(config):
+    compute = {"dtype": "bfloat16", "gradient_checkpointing": True}
+    result = ppo(config(compute=compute, algorithm={"preset": "note"}), reward=vowels)
+    assert all(row["grad_norm"] > 0 for row in read_metrics(result.run_folder))
+
+
+def test_some_failures_of_the_reward_are_left_out(config):
+    def fails_sometimes(prompts, completions, **columns):
+        return [None if len(text) % 3 == 0 else 1.0 for text in completions]
+
+    result = ppo(config(reward={"max_unscored_share": 1.0}), reward=fails_sometimes)
+    for row in read_metrics(result.run_folder):
+        assert row["trained_share"] == pytest.approx(1 - row["unscored_share"])
+        if row["trained_share"]:
+            assert row["advantage_mean"] != 0.0 or row["value_mean"] != 0.0
+
+
+def test_nothing_to_train_on_changes_nothing(config, model):
+    """Every response is cut, and cut ones are not trained on."""
+    settings = {"algorithm": {"overlong": "mask"}, "sampling": {"max_new_tokens": 1}, "steps": 1}
+    result = ppo(config(**settings), reward=vowels)
+    assert read_metrics(result.run_folder)[0]["trained_share"] == 0.0
+    before = weights(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(result.model_folder).items())
+
+
+def test_a_critic_with_another_vocabulary_is_refused_before_any_step(config, tmp_path):
+    other = save_tiny_model(tmp_path / "other", chat_template=False, vocab_size=300)
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["something"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(ConfigError, match="vocabulary"):
+        ppo(config(critic={"start": str(other)}), reward=vowels)
+    assert not read_metrics(tmp_path / "run")
+
+
+def test_a_critic_of_another_width_is_fine_as_a_network_of_its_own(config, tmp_path):
+    wide = save_tiny_model(tmp_path / "wide", hidden_size=64)
+    result = ppo(config(critic={"start": str(wide)}), reward=vowels)
+    held = parameters(result.run_folder)
+    assert held["critic"] > 1.5 * held["policy"]
+
+
+def test_a_head_of_another_width_and_no_critic_are_refused(config, tmp_path):
+    from posttrain.models.value_head import PolicyWithValueHead
+
+    (tmp_path / "wide").mkdir()
+    PolicyWithValueHead(tiny_language_model(hidden_size=64)).save_head(tmp_path / "wide")
+    with pytest.raises(ModelError, match="width 64"):
+        ppo(config(critic={"kind": "head", "start": str(tmp_path / "wide")}), reward=vowels)
+    with pytest.raises(ModelError, match="no/such"):
+        ppo(config(critic={"start": str(tmp_path / "no/such/critic")}), reward=vowels)
+
+
+def test_a_reward_model_starts_the_critic(config, tmp_path):
+    """instructgpt: with a reward model among the terms, its weights are the critic's first ones."""
+    folder = tmp_path / "reward_model"
+    scalar_model_of(tiny_language_model(seed=1), head="normal").save(folder)
+    terms = {"terms": [{"model": str(folder), "normalize": False}]}
+    assert config(reward=terms).critic_start == str(folder)
+    assert config(reward=terms, algorithm={"preset": "note"}).critic_start == "policy"
+    result = ppo(config(reward=terms))
+    assert read_metrics(result.run_folder)[0]["value_std"] > 0.0
+    held = parameters(result.run_folder)
+    assert held["reward_model"] == held["critic"]
+
+
+def test_wrong_temperature_stops_the_run(config, monkeypatch):
+    from posttrain.training.learner import Learner
+
+    logprobs = Learner.logprobs
+    monkeypatch.setattr(
+        Learner, "logprobs", lambda self, tokens, temperature, **rest: logprobs(self, tokens, 0.7, **rest)
+    )
+    monkeypatch.setattr("posttrain.recipes.policy_run.check_sampler_mismatch", lambda mismatch: None)
+    with pytest.raises(InvariantError, match="ratio"):
+        ppo(config(), reward=vowels)
+
+
+def test_the_saved_configuration_is_the_resolved_one(config):
+    from posttrain.config.loading import load_config
+
+    settings = config(algorithm={"preset": "note", "horizon": 3}, critic={"kind": "head"})
+    result = ppo(settings, reward=vowels)
+    assert load_config(PPOConfig, result.run_folder / "config.toml") == settings
