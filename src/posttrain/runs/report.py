@@ -28,6 +28,7 @@ _SMALL = (
     ("cut_share", "cut by length", "share"),
     ("zero_variance_share", "groups without signal", "share"),
     ("clip_fraction", "clipped", "share of tokens"),
+    ("explained_variance", "explained by the critic", "share"),
     ("grad_norm", "gradient norm", ""),
 )
 
