@@ -41,6 +41,8 @@ __version__ = "0.1.0"
 __all__ = [
     "GRPOConfig",
     "GRPOResult",
+    "PPOConfig",
+    "PPOResult",
     "PipelineConfig",
     "PipelineResult",
     "PosttrainError",
