@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from tests.tiny_models import save_tiny_model
 
 from posttrain.cli import main
+from posttrain.config.loading import load_config
+from posttrain.config.reject_sample import RejectSampleConfig
+
+ROOT = Path(__file__).parents[2]
 
 ROWS = [
     {"prompt": "Hi", "completion": "the \x1b[31muser\u202e"},
@@ -123,6 +128,30 @@ def test_sft_from_the_command_line_twice(data, model, tmp_path, capsys):
     assert f"model    {tmp_path / 'run/model'}" in found
     run(*words)
     assert "complete" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_example_runs_and_what_the_page_shows_is_valid(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    run(
+        "sft",
+        "examples/sft.toml",
+        "--model",
+        model,
+        "--output",
+        tmp_path / "run",
+        "--steps",
+        "2",
+        "--data.max-length",
+        "200",
+    )
+    assert "held-out after:" in capsys.readouterr().out
+    page = (ROOT / "docs/sft.md").read_text()
+    (tmp_path / "own.jsonl").write_text(re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)[0])
+    run("inspect", tmp_path / "own.jsonl", "--model", model)
+    assert "3 demonstrations; trained on: 3 examples" in capsys.readouterr().out
+    (tmp_path / "own.toml").write_text(re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)[0])
+    assert load_config(RejectSampleConfig, tmp_path / "own.toml").keep_per_prompt == 2
 
 
 def test_reject_sample_from_the_command_line(tmp_path, capsys):
