@@ -103,7 +103,7 @@ def trl(options: argparse.Namespace) -> dict[str, Any]:
             per_device_eval_batch_size=options.microbatch,
             learning_rate=options.learning_rate,
             lr_scheduler_type="linear",
-            warmup_ratio=0.1,
+            warmup_steps=0.1,  # below 1 it is a share of all steps
             max_length=options.max_length,
             gradient_checkpointing=False,
             bf16=not options.float32,
