@@ -111,7 +111,7 @@ def test_inspect_shows_comparisons(tmp_path, model, capsys):
     )
     run("inspect", path, "--model", model)
     found = capsys.readouterr().out
-    assert "response 1, rank 0: 4 tokens, 1 learned" in found
+    assert "response 1, rank 0: 4 tokens, 1 read for a reward" in found
     assert "{a}{ }{b}[<|im_end|>]" in found
     assert "1 rankings of 2 responses" in found
     assert "1 dropped: all responses have the same text" in found

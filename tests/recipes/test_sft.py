@@ -189,6 +189,11 @@ def test_lora(tmp_path, model):
     result = sft(made)
     assert (result.model_folder / "adapter").is_dir()
     assert result.before["loss"] != result.after["loss"]
+    # The adapter alone goes on, with its base model's tokenizer.
+    again = made.model_copy(
+        update={"model": str(result.model_folder / "adapter"), "lora": None, "output": tmp_path / "again"}
+    )
+    assert sft(again).before["loss"] == pytest.approx(result.after["loss"], rel=1e-4)
 
 
 def test_packing_changes_no_result(tmp_path, model):

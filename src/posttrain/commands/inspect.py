@@ -46,7 +46,7 @@ def inspect_data(config: InspectConfig) -> None:
         if view.examples:
             print_legend(console, meaning=view.meaning)
         for example in view.examples:
-            print_example(example, console)
+            print_example(example, console, meaning=view.meaning)
         console.print()
     for line in view.summary:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
@@ -99,7 +99,7 @@ def _comparisons(config: InspectConfig) -> Callable[[Any], _View]:
         examples = [viewer.ranking(item, conversation) for item in found.rankings[: config.num_examples]]
         num_responses = sum(len(item.responses) for item in found.rankings)
         summary = [f"{config.path}: {len(found.rankings):,} rankings of {num_responses:,} responses"]
-        return _View(examples, summary + [str(item) for item in found.dropped], "where a reward is read")
+        return _View(examples, summary + [str(item) for item in found.dropped], "read for a reward")
 
     return make
 

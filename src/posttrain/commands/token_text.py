@@ -15,14 +15,14 @@ _CUT = ("strike #6b4a4a on #1c1c1c", "strike #6b4a4a on #242424")
 _SPECIAL = "bold underline"
 
 
-def print_example(example: ViewedExample, console: Console) -> None:
-    """The example's turns, one below the other."""
+def print_example(example: ViewedExample, console: Console, *, meaning: str) -> None:
+    """The example's turns, one below the other; `meaning` is what a marked token is."""
     in_colour = console.is_terminal and not console.no_color
-    title = f"{example.example_id}: {example.num_tokens} tokens, {example.num_targets} learned"
+    title = f"{example.example_id}: {example.num_tokens} tokens, {example.num_targets} {meaning}"
     remark = f" -- {example.remark}" if example.remark else ""
     console.print(Text(_encodable(f"\n{printable(title + remark)}", console), style="bold"), soft_wrap=True)
     for turn in example.turns:
-        label = f"  {turn.label}: {len(turn.tokens)} tokens, {turn.num_targets} learned"
+        label = f"  {turn.label}: {len(turn.tokens)} tokens, {turn.num_targets} {meaning}"
         console.print(Text(_encodable(label, console), style="cyan"), soft_wrap=True)
         console.print(_coloured(turn, console) if in_colour else _bracketed(turn, console), soft_wrap=True)
 

@@ -17,11 +17,14 @@ def load_tokenizer(name: str | Path) -> Any:
 
     source = Path(resolve_smollm2() if str(name) == SMOLLM2 else name).expanduser()
     try:
+        adapter = source / "adapter_config.json"
+        if adapter.is_file():  # as `load_language_model` does: an adapter speaks its base model's tokens
+            return load_tokenizer(json.loads(adapter.read_text())["base_model_name_or_path"])
         if source.suffix == ".gguf":
             return AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         # A folder by its path; a Hub id as it is written.
         return AutoTokenizer.from_pretrained(str(source) if source.exists() else str(name))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"no tokenizer of the name {str(name)!r} can be opened: {reason} Name a model's folder, an id of the "
