@@ -54,9 +54,11 @@ def config_of_run(folder: Path, overrides: Sequence[str]) -> EvaluateConfig:
     saved = run.read_config()
     if not run.model.exists():
         raise ConfigError(f"{folder} holds no trained model: the run is not finished. Go on with it first.")
+    evaluation = saved.get("evaluation", {})
+    judged_apart = "reward" in evaluation
     reward = [name for start in run.read_sessions() for name in start.get("reward", [])]
     functions_in_file = [term for term in saved.get("reward", {}).get("terms", []) if "function" in term]
-    if not functions_in_file and any("(code " in name for name in reward):
+    if not judged_apart and not functions_in_file and any("(code " in name for name in reward):
         raise ConfigError(
             f"{folder} was rewarded by a Python function, which its configuration cannot name, so its scores cannot "
             "be repeated here. Write the function into a file and give --reward.terms '[{function = \"file.py:name\"}]'"
@@ -65,5 +67,7 @@ def config_of_run(folder: Path, overrides: Sequence[str]) -> EvaluateConfig:
     kept: dict[str, Any] = {
         name: saved[name] for name in ("data", "reward", "sampling", "seed", "compute") if name in saved
     }
-    size = {name: value for name, value in saved.get("evaluation", {}).items() if name != "every_steps"}
+    if judged_apart:
+        kept["reward"] = evaluation["reward"]
+    size = {name: value for name, value in evaluation.items() if name not in ("every_steps", "reward")}
     return load_config(EvaluateConfig, {**kept, "model": str(run.model), "evaluation": size}, overrides)

@@ -236,6 +236,9 @@ class EvaluationSection(EvaluationSize):
 
     every_steps: int = Field(10, ge=0)
     """0: only before and after."""
+    reward: RewardSection | None = None
+    """What held-out responses are judged by; by default what they are trained by. With a reward model in `reward`,
+    a rule here tells whether responses got better, or only dearer to that model (arXiv 2210.10760)."""
 
 
 class CheckpointSection(Section):

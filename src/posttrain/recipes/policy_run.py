@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def train_on_own_samples(
     prompts = open_prompts(config.data, config.seed)
     with (
         open_reward(config.reward, prompts.verifier, reward, compute=config.compute) as judge,
+        _held_out_judge(config, prompts, judge) as held_out_judge,
         TrainingSession(
             config,
             title=f"{name} {config.model}",
@@ -98,7 +100,7 @@ def train_on_own_samples(
         ) as session,
     ):
         if not session.is_complete:
-            run = PolicyRun.open(config, prompts, judge, session)
+            run = PolicyRun.open(config, prompts, judge, held_out_judge, session)
             algorithm = start(config, run)
             run.evaluate(0)
             for step in session.steps():
@@ -111,7 +113,7 @@ def train_on_own_samples(
             before=session.evaluation_of_step(0),
             after=session.evaluation_of_step(session.steps_done),
             model_folder=session.folder.model if session.is_complete else None,
-            is_exact=gives_right_or_wrong(judge),
+            is_exact=gives_right_or_wrong(held_out_judge),
             alarms=tuple(session.alarms()),
         )
 
@@ -123,6 +125,7 @@ class PolicyRun:
     config: ReinforcementConfig
     session: TrainingSession
     judge: WeightedSum
+    held_out_judge: WeightedSum
     prompts: RenderedPrompts
     sampling: Sampling
     policy: LanguageModel
@@ -130,17 +133,23 @@ class PolicyRun:
 
     @classmethod
     def open(
-        cls, config: ReinforcementConfig, prompts: Prompts, judge: WeightedSum, session: TrainingSession
+        cls,
+        config: ReinforcementConfig,
+        prompts: Prompts,
+        judge: WeightedSum,
+        held_out_judge: WeightedSum,
+        session: TrainingSession,
     ) -> Self:
         """Loads the policy and renders the prompts. Nothing of a checkpoint is in it yet."""
         policy = load_policy(config.model, config.compute, config.lora, seed=config.seed)
         session.keep_the_same("dtype", str(policy.dtype).removeprefix("torch."))
-        introduce_policy(judge, policy, config.data, session.view.note)
-        introduce_policy(judge, policy, config.data, session.view.note)
+        for reward in {id(judge): judge, id(held_out_judge): held_out_judge}.values():
+            introduce_policy(reward, policy, config.data, session.view.note)
         return cls(
             config=config,
             session=session,
             judge=judge,
+            held_out_judge=held_out_judge,
             prompts=RenderedPrompts(
                 prompts,
                 policy.tokenizer,
@@ -207,10 +216,10 @@ class PolicyRun:
         found = evaluate(
             self.engine,
             self.prompts.held_out,
-            self.judge,
+            self.held_out_judge,
             self.sampling,
             self.config.evaluation.samples_per_prompt,
-            max_unscored_share=self.config.reward.max_unscored_share,
+            max_unscored_share=(self.config.evaluation.reward or self.config.reward).max_unscored_share,
             progress=lambda done, total, _tokens: self.session.view.phase("evaluate", done, total),
         )
         self.session.write_evaluation(step, found)
@@ -243,6 +252,15 @@ class PolicyRun:
             )
 
         self.session.save_if_due(step, snapshot)
+
+
+def _held_out_judge(
+    config: ReinforcementConfig, prompts: Prompts, judge: WeightedSum
+) -> contextlib.AbstractContextManager[WeightedSum]:
+    """The reward of held-out responses: `evaluation.reward`, or the run's own, which its opener closes."""
+    if config.evaluation.reward is None:
+        return contextlib.nullcontext(judge)
+    return open_reward(config.evaluation.reward, prompts.verifier, compute=config.compute)
 
 
 def _plan_in_words(config: ReinforcementConfig, policy: LanguageModel) -> str:
