@@ -34,9 +34,11 @@ def train_pretrain(config: PretrainConfig) -> None:
             f"Not finished: {result.run_folder} is at step {result.step}. The same command goes on."
         )
         sys.exit(INTERRUPTED)
-    text = sample_text(result.model_folder, config.compute, config.seed)
+    text, length = sample_text(result.model_folder, config.compute, config.seed)
     console.print(
-        f"the first {SAMPLE_TOKENS} tokens of a document, drawn at temperature {SAMPLE_TEMPERATURE}, not chosen:"
+        f"a document's beginning, up to {length} tokens, drawn at temperature {SAMPLE_TEMPERATURE}, not chosen:",
+        highlight=False,
+        soft_wrap=True,
     )
     console.print(printable(text, keep_newlines=True), markup=False, highlight=False)
     print_result(result, console)
@@ -60,8 +62,11 @@ def print_result(result: SupervisedResult, console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def sample_text(model_folder: Path, compute: ComputeSection, seed: int) -> str:
-    """What the model writes behind the token that begins a document: the first draw of this seed."""
+def sample_text(model_folder: Path, compute: ComputeSection, seed: int) -> tuple[str, int]:
+    """What the model writes behind the token that begins a document, and how many tokens it was given.
+
+    The first draw of this seed; no longer than what the model says it reads.
+    """
     model = load_policy(str(model_folder), compute)
     start = document_ends(model.tokenizer).start_id
     room = SAMPLE_TOKENS if model.max_length is None else min(SAMPLE_TOKENS, model.max_length - 1)
@@ -70,7 +75,7 @@ def sample_text(model_folder: Path, compute: ComputeSection, seed: int) -> str:
     (rollout,) = TorchEngine(model, shares_weights=True).generate(
         [prompt], sampling_of(section, model, seed), 1
     )
-    return rollout.text
+    return rollout.text, room
 
 
 def _measured(measured: Mapping[str, Any]) -> str:

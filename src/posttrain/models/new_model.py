@@ -60,9 +60,10 @@ def new_language_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+    make: Any = AutoModelForCausalLM.from_config
     with torch.random.fork_rng(devices=[]):
         # In this dtype from the beginning: `.to(bfloat16)` would round the rotary frequencies, too.
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model = make(config, dtype=dtype)
     _initialise(model, shape, seed)
     return LanguageModel(model.to(device).eval(), tokenizer, name="the new model")
 

@@ -87,7 +87,7 @@ def _train(config: PretrainConfig, corpus: Corpus, session: TrainingSession) -> 
 def pack(rows: Iterable[list[Piece]]) -> PackedBatch:
     """Rows of pieces as ids; everything but a piece's first id, its context, is a target."""
     return PackedBatch.from_documents(
-        [[(piece, [False] + [True] * (len(piece) - 1)) for piece in row] for row in rows]
+        [[(piece.tolist(), [False] + [True] * (len(piece) - 1)) for piece in row] for row in rows]
     )
 
 
