@@ -150,7 +150,7 @@ def pipeline(config_file: ConfigFile = None, /, *, config: _settings(PipelineCon
 
 @app.command
 def demo(config_file: ConfigFile = None, /, *, config: _settings(DemoConfig) = None) -> None:  # type: ignore[valid-type]
-    """Train the embedded model on sums with GRPO, and show before and after."""
+    """Sample, rank, reward model, PPO and GRPO on sums with the embedded model, and what came of each."""
     from posttrain.commands.demo import run_demo
 
     run_demo(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.tiny_models import save_tiny_model
 
-from posttrain.commands.demo import demo_config
+from posttrain.commands.demo_files import grpo_settings
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.loading import load_config
@@ -17,23 +18,29 @@ from posttrain.config.loading import load_config
 ROOT = Path(__file__).parents[2]
 
 
+def run_demo(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "posttrain", "demo", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
 def test_the_example_is_the_demo():
-    demo = demo_config(DemoConfig())
+    demo = GRPOConfig.model_validate(grpo_settings(DemoConfig()))
     example = load_config(GRPOConfig, ROOT / "examples/sums.toml")
     assert example == demo.model_copy(update={"output": example.output})
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_both_scores_and_starts_over_when_complete(tmp_path):
+def test_grpo_alone_ends_with_both_scores_and_starts_over_when_complete(tmp_path):
     save_tiny_model(tmp_path / "model", seed=1)
-    words = ["demo", "--output", "out", "--model", str(tmp_path / "model"), "--steps", "1"]
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-m", "posttrain", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
+        done = run_demo(
+            tmp_path, "--output", "out", "--model", str(tmp_path / "model"), "--steps", "1", "--only-grpo"
         )
         assert done.returncode == 0, done.stderr
         *_, before, after, took = done.stdout.strip().splitlines()
@@ -43,14 +50,29 @@ def test_the_demo_ends_with_both_scores_and_starts_over_when_complete(tmp_path):
         assert "step 1/1" in done.stdout
 
 
+@pytest.mark.slow
+def test_the_whole_demo_shows_every_part_and_goes_on_where_it_was(tmp_path):
+    """A model that nobody trained answers gibberish, so annotators tie often; every part runs all the same."""
+    save_tiny_model(tmp_path / "model", seed=1)
+    words = ("--output", "out", "--model", str(tmp_path / "model"), "--steps", "1")
+    done = run_demo(tmp_path, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in ("samples", "ranked", "reward", "held-out score", "parameters held", "The note says"):
+        assert shown in done.stdout, shown
+    for name in ("rlhf.toml", "ppo.toml", "grpo.toml", "compare/compare.json", "compare/grpo/model"):
+        assert (tmp_path / "out" / name).exists(), name
+    (tmp_path / "out" / "complete").unlink()
+    again = run_demo(tmp_path, *words)
+    assert again.returncode == 0, again.stderr
+    assert "skipped" in again.stdout
+    assert "step 1/1" not in again.stdout  # nothing is trained twice
+
+
 def test_the_demo_leaves_other_folders_alone(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site/config.toml").write_text("title = 'mine'")
     (tmp_path / "site/post.md").write_text("words")
-    done = subprocess.run(
-        [sys.executable, "-m", "posttrain", "demo", "--output", "site", "--fresh"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = run_demo(tmp_path, "--output", "site", "--fresh")
     assert done.returncode == 2
     assert "no run" in done.stderr
     assert (tmp_path / "site/post.md").read_text() == "words"

@@ -10,15 +10,17 @@ from posttrain.config.sections import Section
 
 
 class DemoConfig(Section):
-    """GRPO on 1-digit sums with the embedded model, from about 20 % right to at least 95 %."""
+    """From sampled answers to human feedback, PPO and GRPO on 1-digit sums, from about 20 % right to over 90 %."""
 
     output: Path = Path("runs/demo")
-    """Folder of the run."""
-    steps: int = Field(20, ge=1)
-    """Rounds of generate, score, update."""
+    """Folder of the demo: the configuration files that it runs, and what they leave."""
+    steps: int | None = Field(None, ge=1)
+    """Rounds of generate, score, update of each algorithm; by default 15, or 20 with only_grpo."""
     seed: int = Field(0, ge=0)
-    """Names every random number of the run."""
+    """Names every random number."""
     model: str = "smollm2"
     """Another model than the embedded one; see `posttrain grpo --help`."""
+    only_grpo: bool = False
+    """Leave out ranking, reward model and PPO: GRPO with a verifier alone, in a third of the time."""
     fresh: bool = False
     """Start over, where otherwise an unfinished demo is gone on with."""
