@@ -85,6 +85,7 @@ def test_runs_that_differ_in_more_than_their_algorithm_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_ends_the_comparison(tmp_path):
     files = write(tmp_path, tmp_path / "no-model", seed=5)
     done = compare(*files, "--output", str(tmp_path / "out"), "--allow-differences")

@@ -58,9 +58,11 @@ def test_the_expected_first_gradient_is_the_exact_one(baseline):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * scale)
 
 
-def best_arm(prompts, completions, **columns):
-    """1 for a response with an e, 0.25 for one with another small letter, 0 for the rest."""
-    return [1.0 if "e" in text else 0.25 if text.islower() else 0.0 for text in completions]
+BEST_ARM = [
+    {"name": "regular_expression", "label": name, "weight": weight, "options": {"pattern": pattern}}
+    for name, weight, pattern in (("letter", 0.25, "[a-z ]+"), ("best", 0.75, ".*e.*"))
+]
+"""1 for a response with an e in small letters, 0.25 for one of other small letters, 0 for the rest."""
 
 
 @pytest.mark.slow
@@ -78,6 +80,7 @@ def test_policy_finds_the_best_arm_and_the_critic_the_mean_reward(tmp_path, monk
                 "prompts_per_step": 1,
                 "responses_per_prompt": 64,
                 "data": {"path": tmp_path / "one.jsonl"},
+                "reward": {"terms": BEST_ARM},
                 "sampling": {"max_new_tokens": 1},
                 "algorithm": {"kl_coef": 0.0, "value_clip": None, "value_coef": 1.0},
                 "optimizer": {"learning_rate": 1e-2},
@@ -85,8 +88,7 @@ def test_policy_finds_the_best_arm_and_the_critic_the_mean_reward(tmp_path, monk
                 "compute": {"dtype": "float32", "device": "cpu"},
                 "checkpoint": {"every_steps": 30},
             }
-        ),
-        reward=best_arm,
+        )
     )
     rows = read_metrics(result.run_folder)
     assert rows[0]["reward_mean"] < 0.3

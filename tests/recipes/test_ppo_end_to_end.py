@@ -40,6 +40,7 @@ def config(model, tmp_path):
             "prompts_per_step": 6,
             "responses_per_prompt": 2,
             "data": {"task": "sums"},
+            "reward": {"terms": [VOWELS]},
             "sampling": {"max_new_tokens": 5},
             "algorithm": {"kl_coef": 0.0},
             "optimizer": {"learning_rate": 1e-3},
@@ -55,9 +56,8 @@ def config(model, tmp_path):
     return config
 
 
-def vowels(prompts, completions, **columns):
-    """A reward that differs between responses of an untrained model."""
-    return [float(sum(c in "aeiou0123456789" for c in text)) for text in completions]
+VOWELS = {"name": "regular_expression", "options": {"pattern": "[aeiou0-9]", "match": "anywhere"}}
+"""A reward that differs between responses of an untrained model, judged in this process."""
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ LOGGED = {
 
 
 def test_every_term_is_logged_apart(config):
-    note = ppo(config(algorithm={"preset": "note", "kl_coef": 0.02}), reward=vowels)
+    note = ppo(config(algorithm={"preset": "note", "kl_coef": 0.02}))
     row = read_metrics(note.run_folder)[-1]
     assert LOGGED | {"entropy_bonus", "kl_loss", "critic_grad_norm", "critic_learning_rate"} <= row.keys()
     whole = row["clip_loss"] - row["entropy_bonus"] + row["kl_loss"] + 1.0 * row["value_loss"]
@@ -85,7 +85,6 @@ def test_every_term_is_logged_apart(config):
         config(
             algorithm={"preset": "instructgpt", "kl_coef": 0.1}, output=note.run_folder.with_name("usual")
         ),
-        reward=vowels,
     )
     row = read_metrics(usual.run_folder)[-1]
     assert LOGGED | {"reward_kl_part", "value_clip_fraction"} <= row.keys()
@@ -95,9 +94,7 @@ def test_every_term_is_logged_apart(config):
 @pytest.mark.parametrize("kind", ["own", "head"])
 @pytest.mark.parametrize("preset", ["note", "instructgpt"])
 def test_the_first_ratio_is_1_and_the_first_kl_0(config, kind, preset):
-    result = ppo(
-        config(algorithm={"preset": preset, "kl_coef": 0.02}, critic={"kind": kind}, steps=3), reward=vowels
-    )
+    result = ppo(config(algorithm={"preset": preset, "kl_coef": 0.02}, critic={"kind": kind}, steps=3))
     rows = read_metrics(result.run_folder)
     assert [row["ratio_deviation"] for row in rows] == [0.0, 0.0, 0.0], "one update a step"
     assert rows[0]["response_kl"] == 0.0
@@ -108,7 +105,7 @@ def test_the_first_ratio_is_1_and_the_first_kl_0(config, kind, preset):
 
 @pytest.mark.parametrize("kind", ["own", "head"])
 def test_what_it_leaves_behind(config, model, kind):
-    result = ppo(config(critic={"kind": kind}), reward=vowels)
+    result = ppo(config(critic={"kind": kind}))
     after, before = weights(result.model_folder), weights(model)
     assert after.keys() == before.keys(), "the policy is a plain language model"
     assert any(not torch.equal(after[name], before[name]) for name in before)
@@ -127,20 +124,19 @@ def test_what_it_leaves_behind(config, model, kind):
 def test_a_trained_critic_can_be_started_from(config):
     """The saved critic, and the saved head, are what the next run's critic says at its first step."""
     for kind, start in (("own", "critic"), ("head", ".")):
-        first = ppo(config(critic={"kind": kind}, output=config().output.with_name(kind)), reward=vowels)
+        first = ppo(config(critic={"kind": kind}, output=config().output.with_name(kind)))
         second = ppo(
             config(
                 critic={"kind": kind, "start": str(first.model_folder / start)},
                 output=config().output.with_name(f"{kind}2"),
             ),
-            reward=vowels,
         )
         assert read_metrics(second.run_folder)[0]["value_std"] > 0.0
 
 
 def test_the_critic_may_start_alone(config, model):
     alone = {"policy_starts_after_steps": 2}
-    result = ppo(config(steps=3, critic=alone, checkpoint={"every_steps": 1}), reward=vowels)
+    result = ppo(config(steps=3, critic=alone, checkpoint={"every_steps": 1}))
     rows = read_metrics(result.run_folder)
     untouched = weights(result.run_folder / "checkpoints/step_00000002/model")
     assert all(torch.equal(tensor, untouched[name]) for name, tensor in weights(model).items())
@@ -158,7 +154,6 @@ def test_cut_responses(config, overlong):
         config(
             algorithm={"overlong": overlong}, sampling={"max_new_tokens": 3}, steps=3, prompts_per_step=12
         ),
-        reward=vowels,
     )
     rows = read_metrics(result.run_folder)
     assert rows[0]["cut_share"] > 0.8
@@ -180,7 +175,6 @@ def test_epochs_and_minibatches_move_the_ratio_and_clip_the_values(config):
             algorithm={"value_clip": 1e-4},
             critic={"optimizer": {"learning_rate": 1e-2}},
         ),
-        reward=vowels,
     )
     row = read_metrics(result.run_folder)[-1]
     assert row["ratio_deviation"] > 0.0
@@ -191,7 +185,7 @@ def test_epochs_and_minibatches_move_the_ratio_and_clip_the_values(config):
 def test_the_kl_coefficient_adapts(config, where):
     """Far below its target it sinks by 20 % x responses / horizon a step (arXiv 1909.08593)."""
     section = {"kl_coef": 0.1, "kl": "k3", "kl_in": where, "kl_target": 1e3, "kl_horizon": 24}
-    result = ppo(config(algorithm=section, steps=3), reward=vowels)
+    result = ppo(config(algorithm=section, steps=3))
     found = [row["kl_coef"] for row in read_metrics(result.run_folder)]
     assert found == pytest.approx([0.1, 0.09, 0.081])
 
@@ -204,7 +198,6 @@ def test_lora(config, model, kind):
             algorithm={"kl_coef": 0.1},
             critic={"kind": kind},
         ),
-        reward=vowels,
     )
     after, before = weights(result.model_folder), weights(model)
     moved = {name for name in before if not torch.equal(after[name], before[name])}
@@ -215,7 +208,7 @@ def test_lora(config, model, kind):
 
 def test_bfloat16_and_gradient_checkpointing(config):
     compute = {"dtype": "bfloat16", "gradient_checkpointing": True}
-    result = ppo(config(compute=compute, algorithm={"preset": "note"}), reward=vowels)
+    result = ppo(config(compute=compute, algorithm={"preset": "note"}))
     assert all(row["grad_norm"] > 0 for row in read_metrics(result.run_folder))
 
 
@@ -223,7 +216,7 @@ def test_some_failures_of_the_reward_are_left_out(config):
     def fails_sometimes(prompts, completions, **columns):
         return [None if len(text) % 3 == 0 else 1.0 for text in completions]
 
-    result = ppo(config(reward={"max_unscored_share": 1.0}), reward=fails_sometimes)
+    result = ppo(config(reward={"terms": [], "max_unscored_share": 1.0}), reward=fails_sometimes)
     for row in read_metrics(result.run_folder):
         assert row["trained_share"] == pytest.approx(1 - row["unscored_share"])
         if row["trained_share"]:
@@ -233,7 +226,7 @@ def test_some_failures_of_the_reward_are_left_out(config):
 def test_nothing_to_train_on_changes_nothing(config, model):
     """Every response is cut, and cut ones are not trained on."""
     settings = {"algorithm": {"overlong": "mask"}, "sampling": {"max_new_tokens": 1}, "steps": 1}
-    result = ppo(config(**settings), reward=vowels)
+    result = ppo(config(**settings))
     assert read_metrics(result.run_folder)[0]["trained_share"] == 0.0
     before = weights(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(result.model_folder).items())
@@ -245,13 +238,13 @@ def test_a_critic_with_another_vocabulary_is_refused_before_any_step(config, tmp
     tokenizer.add_tokens(["something"])
     tokenizer.save_pretrained(other)
     with pytest.raises(ConfigError, match="vocabulary"):
-        ppo(config(critic={"start": str(other)}), reward=vowels)
+        ppo(config(critic={"start": str(other)}))
     assert not read_metrics(tmp_path / "run")
 
 
 def test_a_critic_of_another_width_is_fine_as_a_network_of_its_own(config, tmp_path):
     wide = save_tiny_model(tmp_path / "wide", hidden_size=64)
-    result = ppo(config(critic={"start": str(wide)}), reward=vowels)
+    result = ppo(config(critic={"start": str(wide)}))
     held = parameters(result.run_folder)
     assert held["critic"] > 1.5 * held["policy"]
 
@@ -262,9 +255,9 @@ def test_a_head_of_another_width_and_no_critic_are_refused(config, tmp_path):
     (tmp_path / "wide").mkdir()
     PolicyWithValueHead(tiny_language_model(hidden_size=64)).save_head(tmp_path / "wide")
     with pytest.raises(ModelError, match="width 64"):
-        ppo(config(critic={"kind": "head", "start": str(tmp_path / "wide")}), reward=vowels)
+        ppo(config(critic={"kind": "head", "start": str(tmp_path / "wide")}))
     with pytest.raises(ModelError, match="no/such"):
-        ppo(config(critic={"start": str(tmp_path / "no/such/critic")}), reward=vowels)
+        ppo(config(critic={"start": str(tmp_path / "no/such/critic")}))
 
 
 def test_a_reward_model_starts_the_critic(config, tmp_path):
@@ -289,12 +282,12 @@ def test_wrong_temperature_stops_the_run(config, monkeypatch):
     )
     monkeypatch.setattr("posttrain.recipes.policy_run.check_sampler_mismatch", lambda mismatch: None)
     with pytest.raises(InvariantError, match="ratio"):
-        ppo(config(), reward=vowels)
+        ppo(config())
 
 
 def test_the_saved_configuration_is_the_resolved_one(config):
     from posttrain.config.loading import load_config
 
     settings = config(algorithm={"preset": "note", "horizon": 3}, critic={"kind": "head"})
-    result = ppo(settings, reward=vowels)
+    result = ppo(settings)
     assert load_config(PPOConfig, result.run_folder / "config.toml") == settings

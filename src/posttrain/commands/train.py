@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +12,9 @@ from posttrain.config.grpo import GRPOConfig
 from posttrain.config.ppo import PPOConfig
 from posttrain.errors import DataError
 from posttrain.evaluation.table import compare, comparison_table
-from posttrain.recipes.grpo import grpo
-from posttrain.recipes.policy_run import PolicyResult
-from posttrain.recipes.ppo import ppo
+
+if TYPE_CHECKING:
+    from posttrain.recipes.policy_run import PolicyResult
 
 INTERRUPTED = 130
 """Exit status of a run that stopped before its end, as after Ctrl-C: a chain of commands must not go on."""
@@ -21,11 +22,15 @@ INTERRUPTED = 130
 
 def train_grpo(config: GRPOConfig) -> None:
     """Trains or goes on training, and prints before and after."""
+    from posttrain.recipes.grpo import grpo
+
     _finish(grpo(config))
 
 
 def train_ppo(config: PPOConfig) -> None:
     """The same with PPO."""
+    from posttrain.recipes.ppo import ppo
+
     _finish(ppo(config))
 
 
