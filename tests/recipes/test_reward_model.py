@@ -18,7 +18,7 @@ from posttrain.batches import TokenBatch
 from posttrain.errors import ConfigError, DataError
 from posttrain.evaluation.preference_quality import correlation
 from posttrain.models.reward_model import RewardModel, RewardModelDescription
-from posttrain.recipes.comparisons import ALL_TIED, EQUAL_AFTER_CUTTING, TOO_LONG
+from posttrain.recipes.comparisons import ALL_TIED, EQUAL_AFTER_CUTTING, HOLDS_ITS_END, TOO_LONG
 from posttrain.types import Prompt, Rollout
 
 WORDS = ("apple", "river", "stone", "cloud", "green", "happy", "table", "music", "winter", "paper")
@@ -186,6 +186,7 @@ def test_what_teaches_nothing_is_told(model, tmp_path):
         {"prompt": "a", "responses": ["x", "y"], "ranks": [0, 0]},
         {"prompt": "b", "chosen": "word " * 80 + "one", "rejected": "word " * 80 + "two"},
         {"prompt": "c", "chosen": "same", "rejected": "same"},
+        {"prompt": "d", "chosen": "good<|im_end|> more", "rejected": "bad"},
         *made_rankings(by_length, count=12),
     ]
     data = write(tmp_path / "data.jsonl", rows)
@@ -201,6 +202,7 @@ def test_what_teaches_nothing_is_told(model, tmp_path):
     assert any(f"1 dropped: {ALL_TIED} (the first is data/1)" in line for line in dropped)
     assert any(f"1 dropped: {TOO_LONG} (the first is data/2)" in line for line in dropped)
     assert any("all responses have the same text (the first is data/3)" in line for line in dropped)
+    assert any(f"1 dropped: {HOLDS_ITS_END} (the first is data/4)" in line for line in dropped)
     assert any(f"1 dropped: {EQUAL_AFTER_CUTTING}" in line for line in remarks(too_long="cut"))
 
 

@@ -21,6 +21,7 @@ from posttrain.rewards.build import nearest
 from posttrain.types import Prompt, Ranking, Rollout
 
 ALL_TIED = "all responses are tied, and ties are left out"
+HOLDS_ITS_END = "a response contains the token that ends one, which no policy would go on behind"
 TOO_LONG = "a response with its prompt has more than data.max_length tokens"
 EQUAL_AFTER_CUTTING = "all responses are the same after they were cut to data.max_length"
 
@@ -127,6 +128,9 @@ def _rendered(
             continue
         prompt = conversation.encode_prompts([Prompt(ranking.ranking_id, ranking.prompt)], tokenizer)[0]
         responses = [conversation.encode_response(text, tokenizer) for text in ranking.responses]
+        if any(ids[-1] in ids[:-1] for ids in responses):
+            left_out.append((HOLDS_ITS_END, ranking.ranking_id))
+            continue
         room = data.max_length - len(prompt.token_ids)
         too_long = [len(ids) > room for ids in responses]
         if any(too_long) and (data.too_long == "drop" or room < 1):
