@@ -85,13 +85,20 @@ def compared_settings(demo: DemoConfig, reward_model: Path) -> dict[str, Setting
         **SUMS,
         "reward": {"terms": [_RIGHT, {"model": str(reward_model), "weight": 0.1}]},
         "evaluation": {**_EVALUATION, "reward": {"terms": [_RIGHT]}},
+        # The same for both: left to "auto" it would be what is free, and peak memory would say nothing.
+        "compute": {"microbatch_tokens": 2048},
     }
     return {
         "ppo": {
             **shared,
             # A response is a few tokens long: nothing is gained by trusting the critic before its end.
             "algorithm": {"preset": "instructgpt", "gae_lambda": 1.0, "kl_coef": 0.0},
-            "critic": {"start": "policy", "optimizer": {"learning_rate": 3e-5}},
+            "critic": {
+                "start": "policy",
+                "optimizer": {"learning_rate": 3e-5},
+                # A new last layer starts from 0, and would hardly leave it at the trunk's rate.
+                "head_learning_rate": 3e-4,
+            },
         },
         "grpo": shared,
     }
