@@ -18,6 +18,9 @@ from posttrain.evaluation.printable import printable
 from posttrain.pipelines import PipelineResult, pipeline, plan
 from posttrain.runs.metric_names import duration_text
 
+_WIDTH_IN_FILES = 140
+"""Columns of the table where no terminal says how many there are."""
+
 
 @dataclass(frozen=True)
 class PipelineFile:
@@ -40,6 +43,8 @@ def read_pipeline(path: Path | None, words: Sequence[str]) -> PipelineFile:
 def run_pipeline(file: PipelineFile) -> None:
     """Runs what is not done, and prints what each stage came to; with `dry_run` only what would run and why."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_IN_FILES)
     if file.config.dry_run:
         _print_plan(file, console)
         return

@@ -31,16 +31,20 @@ def _check_prompts_and_reward(stage: Stage) -> None:
     verifier = None
     if isinstance(data, DataSection) and not _comes_from_a_stage(stage, "data"):
         verifier = open_prompts(data, getattr(stage.config, "seed", 0)).verifier
-    reward = getattr(stage.config, "reward", None)
-    if not isinstance(reward, RewardSection):
-        return
-    # Reward models are large, and may be what another stage is to make.
-    terms = tuple(term for term in reward.terms if term.model is None)
     asks_people = isinstance(stage.config, RankStageConfig) and stage.config.rankings is not None
-    if terms:
-        open_reward(reward.model_copy(update={"terms": terms}), verifier).close()
-    elif not reward.terms and verifier is None and not asks_people and not _comes_from_a_stage(stage, "data"):
-        open_reward(reward, None).close()  # raises: nothing could judge
+    rewards = [
+        getattr(stage.config, "reward", None),
+        getattr(getattr(stage.config, "evaluation", None), "reward", None),
+    ]
+    for reward in rewards:
+        if not isinstance(reward, RewardSection):
+            continue
+        # Reward models are large, and may be what another stage is to make.
+        terms = tuple(term for term in reward.terms if term.model is None)
+        if terms:
+            open_reward(reward.model_copy(update={"terms": terms}), verifier).close()
+        elif not (reward.terms or verifier or asks_people or _comes_from_a_stage(stage, "data")):
+            open_reward(reward, None).close()  # raises: nothing could judge
 
 
 def _comes_from_a_stage(stage: Stage, section: str) -> bool:

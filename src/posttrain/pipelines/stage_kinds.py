@@ -86,6 +86,7 @@ _ASKS: Final = {
     "data.held_out_path": _only(SAMPLES),
     "reward.terms.model": _only(REWARD_MODEL),
 }
+_LEARNS: Final = {**_ASKS, "evaluation.reward.terms.model": _only(REWARD_MODEL)}
 
 STAGE_KINDS: Final[Mapping[str, StageKind]] = {
     kind.recipe: kind
@@ -114,7 +115,7 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
             "posttrain.config.sample:SampleConfig",
             "run_sample",
             {"responses": Output(SAMPLES, "responses.jsonl"), "run": Output("run folder", "")},
-            {name: kinds for name, kinds in _ASKS.items() if name != "reward.terms.model"},
+            {name: kinds for name, kinds in _ASKS.items() if "reward" not in name},
         ),
         StageKind(
             "rank",
@@ -146,9 +147,9 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
             "posttrain.config.ppo:PPOConfig",
             "run_ppo",
             _MODEL,
-            {**_ASKS, "critic.start": _only(LANGUAGE_MODEL, REWARD_MODEL)},
+            {**_LEARNS, "critic.start": _only(LANGUAGE_MODEL, REWARD_MODEL)},
         ),
-        StageKind("grpo", "posttrain.config.grpo:GRPOConfig", "run_grpo", _MODEL, _ASKS),
+        StageKind("grpo", "posttrain.config.grpo:GRPOConfig", "run_grpo", _MODEL, _LEARNS),
         StageKind(
             "reject_sample",
             "posttrain.config.reject_sample:RejectSampleConfig",

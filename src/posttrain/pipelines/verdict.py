@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from posttrain.pipelines.record import StageRecord
 from posttrain.pipelines.stages import Stage
 from posttrain.runs.resume import compare_configs
+
+_SHOWN: Final = 3
+"""Changes that a reason lists."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,17 @@ def judge(stage: Stage, record: StageRecord | None, inputs: Mapping[str, str]) -
             return Verdict("run", "nothing is known of what lies in its folder", replaces=True)
         return Verdict("run", "not done yet")
     if changes := _changes(stage, record, inputs):
-        return Verdict("run", "; ".join(changes), replaces=has_files)
+        return Verdict("run", _shortened(changes), replaces=has_files)
     if record.status == "started":
         return Verdict("resume", "was started and not finished")
     if not stage.main_output.exists():
         return Verdict("run", f"its output {stage.main_output} is gone", replaces=has_files)
     return Verdict("skip", "done, and nothing changed")
+
+
+def _shortened(changes: list[str]) -> str:
+    more = f"; and {len(changes) - _SHOWN} more changes" if len(changes) > _SHOWN else ""
+    return "; ".join(changes[:_SHOWN]) + more
 
 
 def _changes(stage: Stage, record: StageRecord, inputs: Mapping[str, str]) -> list[str]:
