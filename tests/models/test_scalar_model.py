@@ -151,3 +151,12 @@ def test_an_architecture_without_classifier_is_refused():
     assert isinstance(model, LanguageModel)
     with pytest.raises(ModelError, match="no sequence classifier"):
         scalar_model_of(model, head="zeros")
+
+
+@pytest.mark.parametrize("name", ["smollm2", "model.gguf"])
+def test_names_of_no_hub_id_are_not_asked_for(name, monkeypatch):
+    def refuse(*_args, **_keywords):
+        raise AssertionError("the Hub was asked")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refuse)
+    assert not is_scalar_model(name)

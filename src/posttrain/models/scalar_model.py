@@ -16,6 +16,7 @@ from posttrain.errors import ModelError
 from posttrain.models.decoder import Decoder, evaluating, switch_off_dropout
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.loading import load_language_model
+from posttrain.models.smollm2 import SMOLLM2
 from posttrain.models.weights import merged_weights, record_dtype
 
 NewHead = Literal["zeros", "normal"]
@@ -167,6 +168,14 @@ def is_scalar_model(name: str | Path) -> bool:
     """Whether the folder or Hub id holds a sequence classifier rather than a language model."""
     from transformers import AutoConfig
 
+    path = Path(name).expanduser()
+    # Names that are no Hub id: the Hub would be asked for them, again and again where there is no network.
+    if (
+        str(name) == SMOLLM2
+        or path.suffix == ".gguf"
+        or (path.is_dir() and not (path / "config.json").exists())
+    ):
+        return False
     try:
         config = AutoConfig.from_pretrained(str(name))
     except (OSError, ValueError):
