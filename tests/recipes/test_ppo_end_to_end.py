@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from posttrain import PPOConfig, ppo
 from posttrain.errors import ConfigError, InvariantError, ModelError
-from posttrain.models.scalar_model import is_scalar_model, scalar_model_of
+from posttrain.models.reward_model import Calibration, RewardModelDescription
+from posttrain.models.scalar_model import is_scalar_model, load_scalar_model, scalar_model_of
 from posttrain.runs.run_log import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -261,16 +262,39 @@ def test_a_head_of_another_width_and_no_critic_are_refused(config, tmp_path):
 
 
 def test_a_reward_model_starts_the_critic(config, tmp_path):
-    """instructgpt: with a reward model among the terms, its weights are the critic's first ones."""
+    """instructgpt: the critic takes the reward model's trunk, and says 0, the mean of normalised rewards."""
     folder = tmp_path / "reward_model"
-    scalar_model_of(tiny_language_model(seed=1), head="normal").save(folder)
-    terms = {"terms": [{"model": str(folder), "normalize": False}]}
+    made = scalar_model_of(tiny_language_model(seed=5), head="normal")
+    made.save(folder)
+    RewardModelDescription(calibration=Calibration(3.0, 0.5, 8, "answers")).write(folder)
+    terms = {"terms": [{"model": str(folder)}]}
     assert config(reward=terms).critic_start == str(folder)
     assert config(reward=terms, algorithm={"preset": "note"}).critic_start == "policy"
-    result = ppo(config(reward=terms))
-    assert read_metrics(result.run_folder)[0]["value_std"] > 0.0
+    still = {"optimizer": {"learning_rate": 1e-12}, "head_learning_rate": 1e-12}
+    result = ppo(config(reward=terms, critic=still))
+    first = read_metrics(result.run_folder)[0]
+    assert (first["value_mean"], first["value_std"]) == (0.0, 0.0)
     held = parameters(result.run_folder)
     assert held["reward_model"] == held["critic"]
+    critic = load_scalar_model(
+        result.model_folder / "critic", dtype=torch.float32, device="cpu"
+    ).model.base_model.state_dict()
+    for name, tensor in made.model.base_model.state_dict().items():
+        torch.testing.assert_close(critic[name], tensor, rtol=0, atol=1e-9)
+
+
+def test_a_named_reward_model_keeps_its_head_and_the_user_hears_of_raw_scores(config, tmp_path, capsys):
+    folder = tmp_path / "reward_model"
+    scalar_model_of(tiny_language_model(seed=5), head="normal").save(folder)
+    critic = {"start": str(folder)}
+    ppo(config(critic=critic, steps=1))
+    assert "raw scores" not in capsys.readouterr().out, (
+        "without a calibration its scores are rewards as they are"
+    )
+    RewardModelDescription(calibration=Calibration(3.0, 0.5, 8, "answers")).write(folder)
+    result = ppo(config(critic=critic, steps=1, output=tmp_path / "calibrated"))
+    assert read_metrics(result.run_folder)[0]["value_std"] > 0.0
+    assert "raw scores" in capsys.readouterr().out
 
 
 def test_wrong_temperature_stops_the_run(config, monkeypatch):

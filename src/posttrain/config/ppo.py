@@ -149,8 +149,9 @@ class CriticSection(Section):
     start: str = "auto"
     """What the critic starts from: policy (with a new head), or the folder or Hub id of a reward model, a value
     model or a language model, of any width, with the policy's vocabulary. For a head: policy, or the folder of a
-    run's model/ with a value_head.safetensors of the policy's width. auto: the reward model where the preset is
-    instructgpt and there is one, otherwise the policy."""
+    run's model/ with a value_head.safetensors of the policy's width. auto: the trunk of the reward model, with a new
+    head, where the preset is instructgpt and there is one, otherwise the policy. A reward or value model that is
+    named here keeps its head."""
     optimizer: OptimizerSection = OptimizerSection(learning_rate=1e-5)
     """The critic's own learning rate and schedule. Of a head only these two matter: it is one model with the policy."""
     head_learning_rate: float | None = Field(None, gt=0)

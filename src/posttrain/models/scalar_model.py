@@ -123,14 +123,7 @@ def scalar_model_of(
     causal_lm.requires_grad_(True)
     shell = _empty_classifier(causal_lm.config, language_model.name)
     setattr(shell, shell.base_model_prefix, causal_lm.base_model)
-    width = shell.score.in_features
-    weight = torch.zeros(1, width)
-    if head == "normal":
-        generator = torch.Generator().manual_seed(seed)
-        weight = torch.randn(1, width, generator=generator) / math.sqrt(width + 1)
-    shell.score = nn.Linear(width, 1, bias=False, device=language_model.device)
-    with torch.no_grad():
-        shell.score.weight.copy_(weight)
+    shell.score = _new_head(head, shell.score.in_features, seed, language_model.device)
     _set_padding(shell.config, language_model)
     shell.eval()
     return ScalarModel(shell, language_model.tokenizer, name=language_model.name)
@@ -184,13 +177,36 @@ def is_scalar_model(name: str | Path) -> bool:
 
 
 def load_trunk_for_scalars(
-    name: str, *, dtype: torch.dtype, device: torch.device | str, head: NewHead, seed: int
+    name: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    head: NewHead,
+    seed: int,
+    keeps_head: bool = True,
 ) -> ScalarModel:
-    """The scalar model of that name, or a new head on the language model of that name."""
+    """The scalar model of that name, or a new head on the language model of that name.
+
+    A scalar model gets the new head, too, unless `keeps_head`: then only its trunk is taken over.
+    """
     if is_scalar_model(name):
-        return load_scalar_model(name, dtype=dtype, device=device)
+        found = load_scalar_model(name, dtype=dtype, device=device)
+        if not keeps_head:
+            found.model.score = _new_head(head, found.head.in_features, seed, found.device)
+        return found
     language_model = load_language_model(name, dtype=dtype, device=device)
     return scalar_model_of(language_model, head=head, seed=seed, takes_over=True)
+
+
+def _new_head(head: NewHead, width: int, seed: int, device: torch.device | str) -> nn.Linear:
+    weight = torch.zeros(1, width)
+    if head == "normal":
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn(1, width, generator=generator) / math.sqrt(width + 1)
+    made = nn.Linear(width, 1, bias=False, device=device)
+    with torch.no_grad():
+        made.weight.copy_(weight)
+    return made
 
 
 def _empty_classifier(config: Any, name: str) -> Any:

@@ -13,7 +13,13 @@ from posttrain.batches import TokenBatch
 from posttrain.config.ppo import PPOConfig
 from posttrain.errors import ConfigError
 from posttrain.models.language_model import LanguageModel
-from posttrain.models.scalar_model import ScalarModel, load_trunk_for_scalars, scalar_model_of
+from posttrain.models.reward_model import RewardModelDescription
+from posttrain.models.scalar_model import (
+    ScalarModel,
+    is_scalar_model,
+    load_trunk_for_scalars,
+    scalar_model_of,
+)
 from posttrain.models.value_head import VALUE_HEAD, PolicyWithValueHead
 from posttrain.recipes.learners import RunLearner
 from posttrain.recipes.session import TrainingSession
@@ -90,6 +96,12 @@ def open_learners(
         )
         return trained, Critic(both, trained)
     model = _own_network(config, policy)
+    if session.first_step == 1 and _speaks_raw_scores(section.start):
+        session.view.note(
+            f"critic.start = {section.start!r} is a calibrated reward model with its own last layer: the critic says "
+            "raw scores at first, and rewards are normalised. Set critic.policy_starts_after_steps so that it learns "
+            'their level alone, or critic.start = "auto", which gives it a new last layer.'
+        )
     trained = RunLearner(session, policy, config.optimizer, config.compute, num_updates=policy_updates)
     head_rate = {} if section.head_learning_rate is None else {"learning_rate": section.head_learning_rate}
     head_section = section.optimizer.model_copy(update=head_rate)
@@ -119,12 +131,25 @@ def _own_network(config: PPOConfig, policy: LanguageModel) -> ScalarModel:
         model = scalar_model_of(policy, head="zeros")
     else:
         model = load_trunk_for_scalars(
-            start, dtype=policy.dtype, device=policy.device, head="zeros", seed=config.seed
+            start,
+            dtype=policy.dtype,
+            device=policy.device,
+            head="zeros",
+            seed=config.seed,
+            # A reward model's head says raw scores, and rewards are normalised: their mean on good answers is 0.
+            keeps_head=config.critic.start != "auto",
         )
         _check_vocabulary(model, policy)
     if config.compute.gradient_checkpointing:
         checkpoint_gradients(model.model, model.model)
     return model
+
+
+def _speaks_raw_scores(start: str) -> bool:
+    """Whether this is a reward model whose scores are normalised where they are rewards."""
+    if start in ("auto", "policy") or not is_scalar_model(start):
+        return False
+    return RewardModelDescription.read(start).calibration is not None
 
 
 def _check_vocabulary(critic: ScalarModel, policy: LanguageModel) -> None:
