@@ -56,8 +56,8 @@ FEEDBACK: Settings = {
     "reward": {
         "recipe": "reward_model",
         "data": {"path": "@ranked", "held_out_share": 0.2},
-        "epochs": 3,
-        "rankings_per_step": 8,
+        "epochs": 2,
+        "rankings_per_step": 10,
         "optimizer": {"learning_rate": 3e-5},
     },
 }

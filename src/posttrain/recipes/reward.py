@@ -9,7 +9,7 @@ from posttrain.data.conversation_format import ConversationFormat
 from posttrain.errors import ConfigError
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.reward_model import RewardModel
-from posttrain.recipes.setup import resolve_device, resolve_dtype
+from posttrain.recipes.setup import hide_progress_bars, resolve_device, resolve_dtype
 from posttrain.rewards.build import RewardTerm, build_reward
 from posttrain.rewards.functions import FunctionReward
 from posttrain.rewards.in_process import LengthReward, VerifierReward
@@ -108,6 +108,7 @@ def _told_apart(term: WeightedTerm) -> str:
 def _open_model(term: RewardTermSection, compute: ComputeSection) -> RewardModel | None:
     if term.model is None:
         return None
+    hide_progress_bars()
     device = resolve_device(compute.device)
     dtype = resolve_dtype(compute.dtype, device)
     return RewardModel.open(term.model, dtype=dtype, device=device, normalize=term.normalize)
