@@ -19,6 +19,7 @@ from posttrain.models.scalar_model import (
     load_trunk_for_scalars,
     scalar_model_of,
 )
+from posttrain.models.shared_prompt import is_worth_sharing
 from posttrain.types import Prompt, Rollout
 
 KINDS = ("llama", "gpt2", "qwen3", "gemma2")
@@ -67,6 +68,27 @@ def test_states_are_those_before_each_token_and_the_end(kind):
             hidden = model.model.base_model(input_ids=ids).last_hidden_state[0]
             expected = (hidden @ model.head.weight[0])[int(TOKENS.prompt_lengths[row]) - 1 :]
             torch.testing.assert_close(values[row, : len(expected)], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", ["alone", "of one prompt"])
+def test_rows_as_long_as_the_model_has_positions_are_read_to_their_end(rows):
+    """GPT-2 learns its positions: one more than it has is no number but an error."""
+    model = scalar_model_of(tiny_language_model("gpt2", seed=2, n_positions=16), head="normal", seed=1)
+    long, short = tuple(range(20, 32)), tuple(range(40, 46))
+    made = [rollout(long, tuple(range(50, 54))), rollout(short, tuple(range(50, 60))), rollout(short, (9,))]
+    if rows == "of one prompt":
+        made += [rollout(long, (token,)) for token in range(60, 68)]
+        made += [rollout(short, (token, 5)) for token in range(60, 68)]
+    tokens = TokenBatch.from_rollouts(made)
+    assert is_worth_sharing(tokens.with_end_states()) == (rows == "of one prompt")
+    with torch.no_grad():
+        together, states = model.end_values(tokens), model.values_without_graph(tokens)
+        for row in range(len(tokens)):
+            ids = tokens.token_ids[row : row + 1, : int(tokens.lengths[row])]
+            hidden = model.model.base_model(input_ids=ids).last_hidden_state[0]
+            expected = (hidden @ model.head.weight[0])[int(tokens.prompt_lengths[row]) - 1 :]
+            torch.testing.assert_close(together[row], expected[-1], rtol=0, atol=1e-5)
+            torch.testing.assert_close(states[row, : len(expected) - 1], expected[:-1], rtol=0, atol=1e-5)
 
 
 def test_what_stands_behind_a_row_never_matters():

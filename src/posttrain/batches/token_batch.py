@@ -82,14 +82,15 @@ class TokenBatch:
         """The same rows with one more, uncounted, place behind each response: what a model says there is of the end.
 
         `predicting_positions` then reach from the state before the first response token to the state after
-        the last one. The token in that place is 0 and never matters: no state of the batch has seen it.
+        the last one. No state of the batch has seen a token in that place, so `token_ids` have no column for
+        it behind the longest row: a row may be as long as the model has positions.
         """
-        token_ids = torch.cat([self.token_ids, self.token_ids.new_zeros(len(self), 1)], dim=1)
+        columns = torch.arange(self.token_ids.shape[1], device=self.token_ids.device)
         uncounted = self.response_mask.new_zeros(len(self), 1)
         return dataclasses.replace(
             self,
             # Rows may be cut out of wider ones: what stood behind a response's end need not be 0.
-            token_ids=token_ids.scatter(1, self.lengths[:, None], 0),
+            token_ids=self.token_ids.masked_fill(columns[None, :] == self.lengths[:, None], 0),
             response_lengths=self.response_lengths + 1,
             response_mask=torch.cat([self.response_mask, uncounted], dim=1),
         )

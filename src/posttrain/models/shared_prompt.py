@@ -70,7 +70,10 @@ def shared_prompt_hidden_states(trunk: Any, tokens: TokenBatch) -> Float[Tensor,
     response_hidden: Tensor = trunk(
         input_ids=tokens.response_ids[:, :-1],
         attention_mask=torch.cat([prompt_mask[of_prompt], response_mask], dim=1).long(),
-        position_ids=tokens.prompt_lengths[:, None] + steps[None, :],
+        # Behind a short response places go on; a model with learned positions has none beyond the longest row.
+        position_ids=(tokens.prompt_lengths[:, None] + steps[None, :]).clamp(
+            max=tokens.token_ids.shape[1] - 1
+        ),
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
