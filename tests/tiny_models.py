@@ -129,10 +129,13 @@ def tiny_model(
     kind: str = "llama", *, seed: int = 0, dtype: torch.dtype = torch.float32, **overrides: Any
 ) -> PreTrainedModel:
     """A random model in eval mode: the same weights for the same seed, whatever was drawn before."""
+    from posttrain.models.weights import cast_parameters
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(tiny_config(kind, **overrides))
-    return model.to(dtype).eval()
+    cast_parameters(model, dtype)
+    return model.eval()
 
 
 def tiny_language_model(

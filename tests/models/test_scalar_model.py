@@ -112,6 +112,25 @@ def test_saved_and_loaded_it_says_the_same(kind, dtype, tmp_path):
     assert loaded.head.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma2"])
+def test_a_model_loaded_in_bfloat16_knows_where_far_tokens_stand(kind, tmp_path):
+    """Rotary frequencies are no weights: rounded to 8 bits, they turn a token after 200 others by a wrong angle."""
+    scalar_model(kind).save(tmp_path / "m")
+    loaded = load_scalar_model(tmp_path / "m", dtype=torch.bfloat16, device="cpu")
+    exact = load_scalar_model(tmp_path / "m", dtype=torch.float32, device="cpu")
+    frequencies = dict(loaded.model.named_buffers())
+    assert any("inv_freq" in name for name in frequencies)
+    for name, buffer in exact.model.named_buffers():
+        torch.testing.assert_close(frequencies[name], buffer, rtol=0, atol=0)
+    # The same bfloat16 weights in a float32 trunk: what is left is the rounding of sums.
+    exact.model.load_state_dict(loaded.model.state_dict())
+    far = TokenBatch.from_rollouts([rollout((5, 6), tuple(7 + i * i % 250 for i in range(240)))])
+    with torch.no_grad():
+        found, expected = loaded.values_without_graph(far), exact.values_without_graph(far)
+    near_error, far_error = ((found - expected)[0, part].norm() for part in (slice(0, 40), slice(200, 240)))
+    assert far_error < 2 * near_error
+
+
 @pytest.mark.parametrize("pad_is_eos", [False, True])
 def test_transformers_reads_the_same_score(tmp_path, pad_is_eos):
     """Padding is not the end of sequence in what is saved: transformers would look for the end before it."""

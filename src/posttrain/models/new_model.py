@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from posttrain.models.language_model import LanguageModel
+from posttrain.models.weights import cast_parameters
 
 RESIDUAL_OUTPUTS = (".self_attn.o_proj.weight", ".mlp.down_proj.weight")
 """The layers that write into the residual stream; everything that they write adds up over the depth."""
@@ -62,8 +63,8 @@ def new_language_model(
     )
     make: Any = AutoModelForCausalLM.from_config
     with torch.random.fork_rng(devices=[]):
-        # In this dtype from the beginning: `.to(bfloat16)` would round the rotary frequencies, too.
-        model = make(config, dtype=dtype)
+        model = make(config, dtype=torch.float32)
+    cast_parameters(model, dtype)
     _initialise(model, shape, seed)
     return LanguageModel(model.to(device).eval(), tokenizer, name="the new model")
 

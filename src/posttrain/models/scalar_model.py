@@ -17,7 +17,7 @@ from posttrain.models.decoder import Decoder, evaluating, switch_off_dropout
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.loading import load_language_model
 from posttrain.models.smollm2 import SMOLLM2
-from posttrain.models.weights import merged_weights, record_dtype
+from posttrain.models.weights import cast_parameters, merged_weights, record_dtype
 
 NewHead = Literal["zeros", "normal"]
 
@@ -152,7 +152,7 @@ def load_scalar_model(name: str | Path, *, dtype: torch.dtype, device: torch.dev
             f"the reward or value model {name} cannot be opened: {_first_line(error)}"
         ) from error
     _check_head(name, model, report)
-    model.base_model.to(dtype)
+    cast_parameters(model.base_model, dtype)
     model.eval()
     return ScalarModel(model.to(device), tokenizer, name=str(name))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from posttrain.models.language_model import LanguageModel
@@ -62,3 +62,9 @@ def record_dtype(folder: Path, weights: Mapping[str, Tensor]) -> None:
     config = json.loads(path.read_text())
     if widest is not None and config.get("dtype") != "float32":
         path.write_text(json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+
+
+def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
+    """Every weight in this dtype; buffers stay, because `.to(bfloat16)` would round the rotary frequencies, too."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
