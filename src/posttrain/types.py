@@ -120,7 +120,8 @@ class Ranking:
     """One person's judgement of the responses to one prompt: `ranks[i]` is that of `responses[i]`.
 
     0 is the best rank, equal ranks are a tie. `weight` is how much the judgement counts beside others;
-    `margin` by how much a better response should be ahead of a worse one in reward.
+    `margin` by how much a better response should be ahead of a worse one in reward. `finish_reasons` say of each
+    response why it ended; they are empty where that is not known.
 
     Example: the second of three is the best, the others are equally bad:
         Ranking("q/1", "What is 3 + 4?", ("8", "7", "9"), ranks=(1, 0, 1), annotator="anna")
@@ -133,3 +134,4 @@ class Ranking:
     annotator: str = ""
     weight: float = 1.0
     margin: float = 0.0
+    finish_reasons: tuple[FinishReason, ...] = ()

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from posttrain.data.comparisons import (
+    ALL_BUT_ONE_CUT,
+    CUT,
     EQUAL_TEXTS,
     NO_WEIGHT,
     ONE_RESPONSE,
@@ -126,6 +128,33 @@ def test_what_teaches_nothing_is_dropped_and_counted(tmp_path):
     ]
 
 
+def test_responses_that_were_cut_by_length_are_left_out_and_counted(tmp_path):
+    """Read as ended, a cut response would teach that its middle is a good or a bad end."""
+
+    def ranked(*reasons: str) -> dict[str, Any]:
+        texts = ["a", "b", "c"][: len(reasons)]
+        ranks = list(range(len(reasons)))
+        return {"prompt": "q", "responses": texts, "ranks": ranks, "finish_reasons": list(reasons)}
+
+    found = load_rankings(
+        write(
+            tmp_path,
+            ranked("eos", "length", "stop"),
+            ranked("eos", "length"),
+            ranked("length", "length"),
+            ranked("eos", "eos"),
+        )
+    )
+    assert [(item.ranking_id, item.responses, item.ranks) for item in found.rankings] == [
+        ("data/1", ("a", "c"), (0, 1)),
+        ("data/4", ("a", "b"), (0, 1)),
+    ]
+    assert [(entry.reason, entry.count, entry.first) for entry in found.dropped] == [
+        (CUT, 4, "data/1"),
+        (ALL_BUT_ONE_CUT, 2, "data/2"),
+    ]
+
+
 def test_copies_of_a_response_become_one_at_their_mean_rank(tmp_path):
     """A page that forces an order may part equal texts; their scores cannot differ."""
     found = load_one(tmp_path, {"prompt": "a", "responses": ["x", "y", "x", "z"], "ranks": [0, 1, 2, 3]})
@@ -138,6 +167,10 @@ def test_copies_of_a_response_become_one_at_their_mean_rank(tmp_path):
         ({"prompt": "a"}, "no column 'responses' with 'ranks'"),
         ({"prompt": "a", "chosen": "b"}, "no column 'rejected'"),
         ({"prompt": "a", "responses": ["b", "c"]}, "no column 'ranks'"),
+        (
+            {"prompt": "a", "responses": ["b", "c"], "ranks": [0, 1], "finish_reasons": ["eos"]},
+            "1 finish_reasons for 2 responses",
+        ),
         ({"prompt": "a", "responses": ["b", "c"], "rank": [0, 1]}, "did you mean 'rank'"),
         ({"promt": "a", "responses": ["b", "c"], "ranks": [0, 1]}, "did you mean 'promt'"),
         ({"prompt": "a", "responses": ["b", "c"], "ranks": [0]}, "1 ranks for 2 responses"),

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posttrain.data.comparisons import load_rankings
 from posttrain.errors import DataError
 from posttrain.preferences import SampledPrompt, encode_ranking, encode_sample, read_samples
+from posttrain.preferences.scripted_annotator import ScriptedAnnotator
 from posttrain.types import Message, Ranking
 
 
@@ -65,6 +67,18 @@ def test_bad_lines_name_file_and_line(tmp_path, row, message):
     with pytest.raises(DataError, match=message) as caught:
         read_samples(path)
     assert "samples.jsonl, line 2" in str(caught.value)
+
+
+def test_what_was_cut_by_length_stays_known_when_it_is_ranked(tmp_path):
+    sample = SampledPrompt("q/1", "a?", ("b", "c", "d"), ("eos", "length", "stop"), 3)
+    line = encode_ranking(ScriptedAnnotator("anna").rank(sample, [0.0, 2.0, 1.0]))
+    (tmp_path / "rankings.jsonl").write_bytes(line)
+    found = load_rankings(tmp_path / "rankings.jsonl")
+    assert [(item.responses, item.ranks) for item in found.rankings] == [(("b", "d"), (1, 0))]
+    # People add a column to the samples file.
+    by_people = json.loads(encode_sample(sample)) | {"ranks": [2, 0, 1]}
+    (tmp_path / "people.jsonl").write_text(json.dumps(by_people))
+    assert load_rankings(tmp_path / "people.jsonl").rankings[0].responses == ("b", "d")
 
 
 def test_a_ranking_is_one_line_of_the_agreed_columns():

@@ -13,11 +13,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from posttrain.data.conversation_pairs import is_transcript, messages_pair, transcript_pair
 from posttrain.data.demonstrations import Dropped
+from posttrain.data.finish_reasons import read_finish_reasons
 from posttrain.data.held_out import is_in_share
 from posttrain.data.messages import read_prompt, read_text
 from posttrain.data.record_files import BadRecord, Record, column_of, kind_of, read_records
@@ -28,6 +30,15 @@ _EXAMPLE: Final = '{"prompt": "What is 3 + 4?", "responses": ["8", "7"], "ranks"
 EQUAL_TEXTS: Final = "all responses have the same text"
 ONE_RESPONSE: Final = "there is one response, and nothing to compare it with"
 NO_WEIGHT: Final = "the weight is 0"
+CUT: Final = "the response was cut by length, so its end says nothing of it"
+ALL_BUT_ONE_CUT: Final = "fewer than two responses are complete"
+
+
+class _Read(NamedTuple):
+    """What became of a record: its ranking, and (reason, id) of everything that was left out of it."""
+
+    ranking: Ranking | None
+    left_out: list[tuple[str, str]]
 
 
 class LoadedRankings(NamedTuple):
@@ -42,13 +53,15 @@ def load_rankings(path: str | Path) -> LoadedRankings:
 
     Ranks come out as 0, 1, 2, ... without gaps. A text that stands in a ranking twice becomes one response at the
     mean of its ranks: equal texts earn equal scores, whatever was said of them.
+    Responses that were cut by length (`finish_reasons`) are left out and counted: read as if they had ended there,
+    they would teach that stopping in the middle is good or bad.
     Dropped and counted: pairs of equal texts, rankings of one response, weight 0, conversations that part before
-    their last turn. DataError with file, line and reason of the first five malformed records and how many more
-    there are, and when nothing is left.
+    their last turn, rankings with fewer than two complete responses.
+    DataError with file, line and reason of the first five malformed records and how many more there are.
     """
     found = read_records(path, _comparison, what="comparisons", example=_EXAMPLE)
-    rankings = [item for item in found if isinstance(item, Ranking)]
-    return LoadedRankings(rankings, count_dropped(item for item in found if not isinstance(item, Ranking)))
+    rankings = [item.ranking for item in found if item.ranking is not None]
+    return LoadedRankings(rankings, count_dropped(entry for item in found for entry in item.left_out))
 
 
 def count_dropped(left_out: Iterable[tuple[str, str]]) -> list[Dropped]:
@@ -74,17 +87,18 @@ def split_by_prompt(
     return sides
 
 
-def _comparison(record: Record, record_id: str) -> Ranking | tuple[str, str]:
+def _comparison(record: Record, record_id: str) -> _Read:
     # Parquet, and JSONL with several kinds in one file, write null for the columns of the other kinds.
     given = {name: value for name, value in record.items() if value is not None}
     if "responses" in given or "ranks" in given:
         prompt, responses, ranks = _ranked(given)
+        reasons = read_finish_reasons(given, len(responses))
     elif "chosen" in given or "rejected" in given:
         pair = _pair(given)
         if isinstance(pair, str):
-            return pair, record_id
+            return _Read(None, [(pair, record_id)])
         prompt, *texts = pair
-        responses, ranks = texts, [0, 1]
+        responses, ranks, reasons = texts, [0, 1], ()
     else:
         raise BadRecord(
             "no column 'responses' with 'ranks', nor 'chosen' with 'rejected'; its columns: "
@@ -98,19 +112,34 @@ def _comparison(record: Record, record_id: str) -> Ranking | tuple[str, str]:
         annotator=_annotator(given),
         weight=_number(given, "weight", 1.0),
         margin=_number(given, "margin", 0.0),
+        finish_reasons=reasons,
     )
-    return _reason_to_drop(ranking) or _merged(ranking)
+    complete = _complete_only(ranking)
+    left_out = [(CUT, record_id)] * (len(ranking.responses) - len(complete.responses))
+    reason = _reason_to_drop(complete, some_were_cut=bool(left_out))
+    if reason is not None:
+        return _Read(None, [*left_out, (reason, record_id)])
+    return _Read(_merged(complete), left_out)
 
 
-def _reason_to_drop(ranking: Ranking) -> tuple[str, str] | None:
-    reason = None
-    if len(ranking.responses) == 1:
-        reason = ONE_RESPONSE
-    elif len(set(ranking.responses)) == 1:
-        reason = EQUAL_TEXTS
-    elif ranking.weight == 0:
-        reason = NO_WEIGHT
-    return None if reason is None else (reason, ranking.ranking_id)
+def _complete_only(ranking: Ranking) -> Ranking:
+    """Without the responses that were cut by length; those that are left have nothing more to say of their ends."""
+    reasons = ranking.finish_reasons or ("eos",) * len(ranking.responses)
+    kept = [index for index, reason in enumerate(reasons) if reason != "length"]
+    return replace(
+        ranking,
+        responses=tuple(ranking.responses[index] for index in kept),
+        ranks=tuple(ranking.ranks[index] for index in kept),
+        finish_reasons=(),
+    )
+
+
+def _reason_to_drop(ranking: Ranking, *, some_were_cut: bool) -> str | None:
+    if len(ranking.responses) < 2:
+        return ALL_BUT_ONE_CUT if some_were_cut else ONE_RESPONSE
+    if len(set(ranking.responses)) == 1:
+        return EQUAL_TEXTS
+    return NO_WEIGHT if ranking.weight == 0 else None
 
 
 def _merged(ranking: Ranking) -> Ranking:
@@ -120,15 +149,7 @@ def _merged(ranking: Ranking) -> Ranking:
         ranks_of.setdefault(text, []).append(rank)
     means = [sum(ranks) / len(ranks) for ranks in ranks_of.values()]
     places = {mean: place for place, mean in enumerate(sorted(set(means)))}
-    return Ranking(
-        ranking.ranking_id,
-        ranking.prompt,
-        tuple(ranks_of),
-        tuple(places[mean] for mean in means),
-        ranking.annotator,
-        ranking.weight,
-        ranking.margin,
-    )
+    return replace(ranking, responses=tuple(ranks_of), ranks=tuple(places[mean] for mean in means))
 
 
 def _ranked(record: Record) -> tuple[Any, list[str], list[int]]:

@@ -1,6 +1,7 @@
 """Rankings as lines of a file: what reward models learn from.
 
-{"id": "q/1/anna", "prompt": "What is 3 + 4?", "responses": ["8", "7"], "ranks": [1, 0], "annotator": "anna"}
+{"id": "q/1/anna", "prompt": "What is 3 + 4?", "responses": ["8", "7"], "ranks": [1, 0], "annotator": "anna",
+ "finish_reasons": ["eos", "eos"]}
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from posttrain.types import Ranking
 
 
 def encode_ranking(ranking: Ranking) -> bytes:
-    """The line of a ranking, newline included; weight and margin stand in it where they are not the usual ones."""
+    """The line of a ranking, newline included; weight, margin and finish reasons where there is something to say."""
     row: dict[str, Any] = {
         "id": ranking.ranking_id,
         "prompt": ranking.prompt,
@@ -20,6 +21,8 @@ def encode_ranking(ranking: Ranking) -> bytes:
         "ranks": ranking.ranks,
         "annotator": ranking.annotator,
     }
+    if ranking.finish_reasons:
+        row["finish_reasons"] = ranking.finish_reasons
     if ranking.weight != 1.0:
         row["weight"] = ranking.weight
     if ranking.margin != 0.0:

@@ -13,8 +13,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from posttrain.data.finish_reasons import read_finish_reasons
 from posttrain.data.messages import read_prompt
 from posttrain.data.record_files import BadRecord, Record, column_of, kind_of, read_records
 from posttrain.types import FinishReason, Message, Prompt, Rollout
@@ -22,7 +23,6 @@ from posttrain.types import FinishReason, Message, Prompt, Rollout
 OWN_COLUMNS: Final = ("id", "prompt", "responses", "finish_reasons", "num_drawn", "model")
 """What the line itself says; a prompt's further columns must have other names."""
 
-_FINISH_REASONS: Final = ("eos", "stop", "length")
 _EXAMPLE: Final = '{"prompt": "What is 3 + 4?", "responses": ["7", "8"]}'
 
 
@@ -78,11 +78,8 @@ def _sample(record: Record, sample_id: str) -> SampledPrompt:
         raise BadRecord(f"the column 'responses' is {kind_of(responses)}; it must be a list of texts")
     if not responses:
         raise BadRecord("the column 'responses' is empty; leave the line out")
-    reasons = record.get("finish_reasons") or ["eos"] * len(responses)
-    if not isinstance(reasons, list) or [r for r in reasons if r not in _FINISH_REASONS]:
-        raise BadRecord("the column 'finish_reasons' must be a list of 'eos', 'stop' or 'length'")
-    if len(reasons) != len(responses):
-        raise BadRecord(f"{len(reasons)} finish_reasons for {len(responses)} responses; give one for each")
+    ended: FinishReason = "eos"
+    reasons = read_finish_reasons(record, len(responses)) or (ended,) * len(responses)
     num_drawn = record.get("num_drawn", len(responses))
     if not isinstance(num_drawn, int) or num_drawn < len(responses):
         raise BadRecord(f"num_drawn is {num_drawn!r}; it counts the responses ({len(responses)}) at least")
@@ -90,7 +87,7 @@ def _sample(record: Record, sample_id: str) -> SampledPrompt:
         sample_id=sample_id,
         prompt=read_prompt(column_of(record, "prompt"), "prompt"),
         responses=tuple(responses),
-        finish_reasons=tuple(cast("list[FinishReason]", reasons)),
+        finish_reasons=reasons,
         num_drawn=num_drawn,
         model=str(record.get("model", "")),
         columns={name: value for name, value in record.items() if name not in OWN_COLUMNS},

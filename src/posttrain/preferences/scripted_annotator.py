@@ -42,6 +42,7 @@ class ScriptedAnnotator:
             ranks=tuple(ranks),
             annotator=self.name,
             weight=self.weight,
+            finish_reasons=sample.finish_reasons,
         )
 
 
