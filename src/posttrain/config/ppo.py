@@ -141,6 +141,13 @@ class PPOAlgorithmSection(Section):
         return self
 
 
+class CriticOptimizerSection(OptimizerSection):
+    """AdamW of the critic, which may learn faster than the policy."""
+
+    learning_rate: float = Field(1e-5, gt=0)
+    """Peak learning rate."""
+
+
 class CriticSection(Section):
     """The value model: how well a response will end, told from its beginning."""
 
@@ -152,7 +159,7 @@ class CriticSection(Section):
     run's model/ with a value_head.safetensors of the policy's width. auto: the trunk of the reward model, with a new
     head, where the preset is instructgpt and there is one, otherwise the policy. A reward or value model that is
     named here keeps its head."""
-    optimizer: OptimizerSection = OptimizerSection(learning_rate=1e-5)
+    optimizer: CriticOptimizerSection = CriticOptimizerSection()
     """The critic's own learning rate and schedule. Of a head only these two matter: it is one model with the policy."""
     head_learning_rate: float | None = Field(None, gt=0)
     """Of the last layer of a critic of its own, by default the optimizer's: a new one starts from zeros, and at a
