@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrain.config.compare import CompareConfig, plan_runs
+from posttrain.config.compare import CompareConfig, plan_runs, shared_settings
 from posttrain.errors import ConfigError
 
 SHARED = '[data]\ntask = "sums"\n'
@@ -55,3 +55,10 @@ def test_an_error_in_a_file_is_the_one_of_the_command_it_is_named_after(write):
 def test_one_file_is_no_comparison():
     with pytest.raises(ValueError, match="two files or more"):
         CompareConfig(files=("ppo.toml",))
+
+
+def test_precision_and_adapters_must_be_the_same(write):
+    plain = write("ppo.toml", SHARED)
+    other = write("grpo.toml", SHARED + "[compute]\ndtype = 'float32'\n[lora]\nr = 4\n")
+    first, second = map(shared_settings, plan_runs(CompareConfig(files=(plain, other))))
+    assert {name for name in first | second if first.get(name) != second.get(name)} == {"compute", "lora"}

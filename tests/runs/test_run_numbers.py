@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -82,9 +83,23 @@ def test_the_sentence_says_what_was_measured(runs):
     assert "more" in str(what_the_note_says([runs[0], made_more(runs[1])]))
 
 
-def made_more(run):
-    import dataclasses
+def test_the_note_is_left_out_where_steps_differ_in_their_responses(runs):
+    ppo, grpo = runs
+    said = str(what_the_note_says([ppo, dataclasses.replace(grpo, responses=grpo.responses * 2)]))
+    assert "not checked" in said
+    assert "32 responses" in said
+    assert "64" in said
+    assert "Measured" not in said
 
+
+def test_different_kl_estimators_are_not_put_beside_each_other_as_comparable(runs):
+    ppo, grpo = runs
+    table = dict(comparison_rows([ppo, dataclasses.replace(grpo, kl_estimator="k1")]))
+    label = "KL from the start (not comparable: estimators differ)"
+    assert table[label] == ["0.040 (k3)", "0.040 (k1)"]
+
+
+def made_more(run):
     return dataclasses.replace(run, peak_memory_bytes=run.peak_memory_bytes * 2)
 
 

@@ -18,7 +18,7 @@ from posttrain.errors import ConfigError
 COMPARABLE: dict[str, type[ReinforcementConfig]] = {"ppo": PPOConfig, "grpo": GRPOConfig}
 """Command -> its configuration."""
 
-SAME = ("model", "data", "reward", "sampling", "evaluation", "seed")
+SAME = ("model", "data", "reward", "sampling", "evaluation", "compute", "lora", "seed")
 """What must be equal, or the runs would differ in more than their algorithm."""
 
 
@@ -30,7 +30,7 @@ class CompareConfig(Section):
     output: Path = Path("runs/compare")
     """Folder of the comparison: one run's folder for each file, compare.json and compare.png."""
     allow_differences: bool = False
-    """Compare although start model, data, reward, sampling, evaluation or seed differ."""
+    """Compare although start model, data, reward, sampling, evaluation, compute, lora or seed differ."""
 
     @field_validator("files")
     @classmethod

@@ -61,6 +61,11 @@ class RunNumbers:
         """All of a step, over its responses."""
         return self.seconds / max(self.responses, 1)
 
+    @property
+    def responses_per_step(self) -> int:
+        """Responses of a step, which decide about its memory."""
+        return self.responses // max(self.steps, 1)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return dataclasses.asdict(self)
@@ -121,12 +126,16 @@ def comparison_rows(runs: Sequence[RunNumbers]) -> list[tuple[str, list[str]]]:
         parts = [f"{role} {_millions(n)}" for role, n in run.parameters_held.items() if n]
         return f"{_millions(run.num_parameters)} ({', '.join(parts)})"
 
+    estimators = {run.kl_estimator for run in runs if run.kl_estimator is not None}
+    kl_label = "KL from the start"
+    if len(estimators) > 1:
+        kl_label += " (not comparable: estimators differ)"
     columns = {
         "algorithm": lambda run: run.algorithm,
-        "steps x responses": lambda run: f"{run.steps} x {run.responses // max(run.steps, 1)}",
+        "steps x responses": lambda run: f"{run.steps} x {run.responses_per_step}",
         "reward": lambda run: f"{number_text(run.reward_first)} -> {number_text(run.reward_last)}",
         "held-out score": held_out,
-        "KL from the start": kl,
+        kl_label: kl,
         "time of all steps": lambda run: duration_text(run.seconds),
         "  generating": lambda run: duration_text(run.generate_seconds),
         "  updating": lambda run: duration_text(run.update_seconds),
@@ -137,11 +146,20 @@ def comparison_rows(runs: Sequence[RunNumbers]) -> list[tuple[str, list[str]]]:
 
 
 def what_the_note_says(runs: Sequence[RunNumbers]) -> str | None:
-    """The note's claim about dropping the critic beside what was measured; None without a run of each algorithm."""
+    """The note's claim about dropping the critic beside what was measured, or why it cannot be.
+
+    None without a run of each algorithm.
+    """
     found = {algorithm: [run for run in runs if run.algorithm == algorithm] for algorithm in ("ppo", "grpo")}
     if not all(found.values()):
         return None
     ppo, grpo = found["ppo"][0], found["grpo"][0]
+    if ppo.responses_per_step != grpo.responses_per_step:
+        return (
+            "The note's claim that GRPO needs about 50 % less memory and compute than PPO is not checked: a step of "
+            f"{ppo.name} has {ppo.responses_per_step} responses and one of {grpo.name} {grpo.responses_per_step}. "
+            "Make prompts_per_step x responses_per_prompt equal."
+        )
     return (
         "The note says that GRPO, by dropping the critic, needs about 50 % less memory and compute than PPO. Measured "
         f"here, {grpo.name} beside {ppo.name}: {_less(grpo.num_parameters, ppo.num_parameters)} parameters held, "
