@@ -7,8 +7,10 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tests.models.made_tokens import token_batch
 from tests.tiny_models import KINDS, save_tiny_model, tiny_config, tiny_language_model, tiny_tokenizer
+from tests.tiny_reward_models import save_tiny_reward_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification, T5Config
 
 from posttrain.errors import ModelError
@@ -105,10 +107,25 @@ def test_a_broken_gguf_is_a_model_error(tmp_path):
     assert "cannot be opened" in refused(tmp_path / "model.gguf")
 
 
-def test_a_classifier_is_refused_because_its_head_is_missing(tmp_path):
-    LlamaForSequenceClassification(tiny_config("llama", tie_word_embeddings=False)).save_pretrained(tmp_path)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_classifier_is_refused_also_with_tied_embeddings(tmp_path, tied):
+    LlamaForSequenceClassification(tiny_config("llama", tie_word_embeddings=tied)).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    assert "lm_head.weight" in refused(tmp_path)
+    assert "a classifier" in refused(tmp_path)
+
+
+def test_a_reward_model_says_where_it_can_be_used(tmp_path):
+    message = refused(save_tiny_reward_model(tmp_path / "judge"))
+    for words in ("is a reward model", "reward.terms", "critic.start"):
+        assert words in message
+
+
+def test_a_model_without_its_head_is_refused(tmp_path):
+    folder = save_tiny_model(tmp_path / "model", "qwen3")
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert "lm_head.weight" in refused(folder)
 
 
 def test_an_encoder_decoder_is_refused(tmp_path):

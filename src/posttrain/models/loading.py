@@ -23,6 +23,8 @@ _DTYPES = {
     "float64": torch.float64,
 }
 _ADAPTER_CONFIG = "adapter_config.json"
+DESCRIPTION_FILE = "reward_model.json"
+"""Stands beside config.json in the folder of a reward model (`models.reward_model`)."""
 
 
 def load_language_model(
@@ -66,6 +68,7 @@ def _load_pretrained(
     except (OSError, ValueError) as error:
         raise _cannot_open(name, source, error) from error
     _check_causal(name, config)
+    _check_no_classifier(name, source, config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
         model, report = open_model(
@@ -167,12 +170,23 @@ def _check_causal(name: str, config: Any) -> None:
         )
 
 
+def _check_no_classifier(name: str, source: str, config: Any) -> None:
+    """Tied embeddings would make a language model of a classifier's trunk, without a weight missing."""
+    is_reward_model = (Path(source) / DESCRIPTION_FILE).is_file()
+    if is_reward_model or any("ForSequenceClassification" in kind for kind in config.architectures or ()):
+        kind = "a reward model" if is_reward_model else "a classifier (a reward or value model)"
+        raise ModelError(
+            f"{name} is {kind}, not a language model. It can judge responses (reward.terms = [{{model = ...}}]) or "
+            "start a critic (critic.start); here name a language model, such as the one that it was trained from."
+        )
+
+
 def _check_complete(name: str, report: Any) -> None:
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
             f"{len(missing)} weights are missing from {name} (the first is {missing[0]}) and would start at "
-            "random. It may be a classifier or reward model; name a language model's folder."
+            "random. Name a language model's folder with all of its weights."
         )
 
 

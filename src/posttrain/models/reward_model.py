@@ -20,11 +20,9 @@ from posttrain.data.chat_template import end_of_response
 from posttrain.data.conversation_format import ConversationFormat, reads_the_same
 from posttrain.errors import ModelError
 from posttrain.models.decoder import evaluating
+from posttrain.models.loading import DESCRIPTION_FILE
 from posttrain.models.scalar_model import ScalarModel, load_scalar_model
 from posttrain.types import Rollout
-
-DESCRIPTION_FILE = "reward_model.json"
-"""Stands beside config.json in the folder of a reward model."""
 
 BATCH_TOKENS = 8192
 """Padded tokens of one forward pass without a graph."""
