@@ -46,7 +46,8 @@ def run(*words: str, cwd: Path = ROOT) -> str:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    save_tiny_model(folder, seed=1)
+    # The longest prompt of an example is a page of instructions, a token a byte here.
+    save_tiny_model(folder, seed=1, max_position_embeddings=1024)
     return folder
 
 
