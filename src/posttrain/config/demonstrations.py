@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from posttrain.config.sections import Section
+from posttrain.config.sections import AnywherePath, Section
 
 
 class DemonstrationFormatSection(Section):
@@ -27,26 +26,20 @@ class DemonstrationFormatSection(Section):
     """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
     use_chat_template: bool | None = None
     """Whether to render conversations with the model's chat template; by default where it has one."""
-    chat_template_path: Path | None = None
+    chat_template_path: AnywherePath | None = None
     """A Jinja file with a chat template for a model that has none (or another one); saved with the model."""
     max_length: int = Field(1024, ge=2)
     """Longer demonstrations are cut from the right to so many tokens; what then has nothing to learn is dropped."""
     train_on: Literal["all", "last"] = "all"
     """Learn all assistant turns of a conversation, or only its last one."""
 
-    @field_validator("chat_template_path")
-    @classmethod
-    def _template_from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute, so that a run can be resumed from another folder."""
-        return None if path is None else path.expanduser().absolute()
-
 
 class DemonstrationSection(DemonstrationFormatSection):
     """Demonstrations to learn from, and those that are held out."""
 
-    path: Path
+    path: AnywherePath
     """JSONL or Parquet: a column `messages`, or `prompt` and `completion`, or `text`."""
-    held_out_path: Path | None = None
+    held_out_path: AnywherePath | None = None
     """The same kind of file for the held-out loss; never trained on."""
     held_out_share: float = Field(0.05, ge=0, lt=1)
     """Without held_out_path: about this share of the questions, by their content; 0 holds nothing out."""
@@ -54,12 +47,6 @@ class DemonstrationSection(DemonstrationFormatSection):
     """Train on copies of a demonstration as often as they are in the file."""
     packing: bool = True
     """Several short demonstrations in one row; they do not see each other, and nothing but the speed changes."""
-
-    @field_validator("path", "held_out_path")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute, so that a run can be resumed from another folder."""
-        return None if path is None else path.expanduser().absolute()
 
     @model_validator(mode="after")
     def _two_files(self) -> Self:

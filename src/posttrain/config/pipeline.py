@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from posttrain.config.sections import ComputeSection, Section
+from posttrain.config.sections import AnywherePath, ComputeSection, Section
 
 
 class PipelineConfig(Section):
     """Stages that hand their outputs to each other, each done once and again only when its inputs change."""
 
-    output: Path = Path("runs/pipeline")
+    output: AnywherePath = Path("runs/pipeline")
     """Folder of the pipeline: a folder for each stage, and pipeline.json."""
     model: str | None = None
     """The model of every stage that has a setting `model` and does not set it."""
@@ -40,11 +40,6 @@ class PipelineConfig(Section):
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             return given
         return tuple(name.strip() for word in words for name in word.split(",") if name.strip())
-
-    @field_validator("output")
-    @classmethod
-    def _from_anywhere(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
 
     @field_validator("stages")
     @classmethod

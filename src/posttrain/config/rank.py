@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from posttrain.config.sections import RewardSection, Section
+from posttrain.config.sections import AnywherePath, RewardSection, Section
 
 
 class AnnotatorSection(Section):
@@ -25,7 +25,7 @@ class AnnotatorSection(Section):
 class RankByRuleConfig(Section):
     """Rank the responses of a samples file by a stated rule, with errors at a stated rate."""
 
-    samples: Path
+    samples: AnywherePath
     """The file that `posttrain sample` wrote: one line a prompt with its `responses`."""
     output: Path = Path("runs/rankings.jsonl")
     """The rankings: one line for each prompt and annotator."""
@@ -35,11 +35,6 @@ class RankByRuleConfig(Section):
     """The rule: a verifier or a function of yours as in reward.terms; a higher score is a better rank."""
     annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
     """Each judges every prompt; by default one that makes no errors."""
-
-    @field_validator("samples")
-    @classmethod
-    def _from_anywhere(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -53,9 +48,9 @@ class RankStageConfig(Section):
 
     output: Path
     """The rankings: one line for each prompt and annotator."""
-    samples: Path | None = None
+    samples: AnywherePath | None = None
     """The file that `posttrain sample` wrote."""
-    rankings: Path | None = None
+    rankings: AnywherePath | None = None
     """The rankings of people, instead of a rule: the samples file with a column `ranks` in each line."""
     seed: int = Field(0, ge=0)
     """Names the random numbers of the annotators' errors."""
@@ -63,11 +58,6 @@ class RankStageConfig(Section):
     """The rule, as in `posttrain rank-by-rule`."""
     annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
     """Each judges every prompt."""
-
-    @field_validator("samples", "rankings")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

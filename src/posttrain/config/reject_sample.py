@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from posttrain.config.sections import (
+    AnywherePath,
     ComputeSection,
     DataSection,
     RewardSection,
@@ -19,7 +20,7 @@ from posttrain.config.sections import (
 class RejectSampleConfig(Section):
     """Rejection sampling: the best responses to each prompt become demonstrations for sft."""
 
-    samples: Path | None = None
+    samples: AnywherePath | None = None
     """Responses that exist: the JSONL file of `posttrain sample`. Otherwise `model` answers the prompts of [data]."""
     model: str = "smollm2"
     """smollm2 (the embedded SmolLM2-135M-Instruct), a Hub id, a local folder, or a GGUF file."""
@@ -43,12 +44,6 @@ class RejectSampleConfig(Section):
     sampling: SamplingSection = SamplingSection()
     compute: ComputeSection = ComputeSection()
 
-    @field_validator("samples")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute: what is kept of the settings says where the file was."""
-        return None if path is None else path.expanduser().absolute()
-
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.samples is None and self.data is None:
@@ -56,7 +51,12 @@ class RejectSampleConfig(Section):
                 'there is nothing to choose from: set samples = "responses.jsonl" (of `posttrain sample`), or '
                 "model and [data] to draw responses"
             )
-        if self.samples is None and self.data is not None and self.data.path is None and self.data.task is None:
+        if (
+            self.samples is None
+            and self.data is not None
+            and self.data.path is None
+            and self.data.task is None
+        ):
             raise ValueError(
                 "demonstrations are for training, and only data.held_out_path is set. Set data.path or data.task."
             )

@@ -8,16 +8,23 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from posttrain.config.sections import ComputeSection, LoraSection, OptimizerSection, RecipeConfig, Section
+from posttrain.config.sections import (
+    AnywherePath,
+    ComputeSection,
+    LoraSection,
+    OptimizerSection,
+    RecipeConfig,
+    Section,
+)
 
 
 class ComparisonSection(Section):
     """Comparisons to learn from, and those that are held out."""
 
-    path: Path
+    path: AnywherePath
     """JSONL or Parquet: rankings (prompt, responses, ranks), pairs (prompt, chosen, rejected; text or messages), or
     hh-rlhf's transcripts in chosen and rejected. Further columns: annotator, weight, margin."""
-    held_out_path: Path | None = None
+    held_out_path: AnywherePath | None = None
     """The same kind of file for held-out numbers; never trained on."""
     held_out_share: float = Field(0.1, ge=0, lt=1)
     """Without held_out_path: about this share of the prompts, by their content; 0 holds nothing out."""
@@ -33,12 +40,6 @@ class ComparisonSection(Section):
     """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
     use_chat_template: bool | None = None
     """Whether to render prompts with the model's chat template; by default where it has one."""
-
-    @field_validator("path", "held_out_path")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute, so that a run can be resumed from another folder."""
-        return None if path is None else path.expanduser().absolute()
 
     @field_validator("annotator_weights")
     @classmethod
@@ -79,17 +80,11 @@ class PreferenceSection(Section):
 class CalibrationSection(Section):
     """Reference answers, whose scores get mean 0 and standard deviation 1."""
 
-    path: Path | None = None
+    path: AnywherePath | None = None
     """JSONL or Parquet with demonstrations, or with comparisons, of which the best-ranked responses are taken.
     By default the best-ranked training responses."""
     num_answers: int = Field(256, ge=2)
     """So many of them, drawn by their content; all when there are fewer."""
-
-    @field_validator("path")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute, so that a run can be resumed from another folder."""
-        return None if path is None else path.expanduser().absolute()
 
 
 class RewardOptimizerSection(OptimizerSection):

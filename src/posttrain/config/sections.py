@@ -6,9 +6,17 @@ A default stands here and nowhere else. Nothing heavy is imported: `--help` read
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+def _from_anywhere(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+AnywherePath = Annotated[Path, AfterValidator(_from_anywhere)]
+"""A path that is made absolute when it is read, so that a run can be resumed and evaluated from another folder."""
 
 
 class Section(BaseModel):
@@ -49,9 +57,9 @@ def _allows_none(section: type[BaseModel], name: str) -> bool:
 class DataSection(Section):
     """Where prompts come from: a file of yours, or a built-in task with a verifier."""
 
-    path: Path | None = None
+    path: AnywherePath | None = None
     """JSONL or Parquet with a column `prompt` (text or messages); further columns reach the reward."""
-    held_out_path: Path | None = None
+    held_out_path: AnywherePath | None = None
     """The same kind of file for evaluation; never trained on."""
     task: str | None = None
     """A built-in task instead of a file: sums, products, countdown, sorting, or reasoning_gym:NAME."""
@@ -65,12 +73,6 @@ class DataSection(Section):
     """Whether to render prompts with the model's chat template; by default where it has one."""
     max_prompt_tokens: int = Field(1024, ge=1)
     """Longer prompts are left out and counted."""
-
-    @field_validator("path", "held_out_path")
-    @classmethod
-    def _from_anywhere(cls, path: Path | None) -> Path | None:
-        """Absolute, so that a run can be resumed and evaluated from another folder."""
-        return None if path is None else path.expanduser().absolute()
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -129,12 +131,12 @@ class RewardTermSection(Section):
 
     @field_validator("function")
     @classmethod
-    def _from_anywhere(cls, function: str | None) -> str | None:
+    def _function_from_anywhere(cls, function: str | None) -> str | None:
         """With an absolute path, so that a run can be resumed and evaluated from another folder."""
         if function is None or ":" not in function:
             return function
         path, _, name = function.rpartition(":")
-        return f"{Path(path).expanduser().absolute()}:{name}"
+        return f"{_from_anywhere(Path(path))}:{name}"
 
     @field_validator("model")
     @classmethod
@@ -142,7 +144,7 @@ class RewardTermSection(Section):
         """A folder with its absolute path, a Hub id as it is."""
         if model is None or not Path(model).expanduser().exists():
             return model
-        return str(Path(model).expanduser().absolute())
+        return str(_from_anywhere(Path(model)))
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -152,7 +154,9 @@ class RewardTermSection(Section):
                 'function = "rewards.py:my_reward" (yours) and model = "runs/reward_model/model" (a reward model)'
             )
         if self.model is None and not self.normalize:
-            raise ValueError("normalize is for a reward term with `model`, which this one has not. Remove it.")
+            raise ValueError(
+                "normalize is for a reward term with `model`, which this one has not. Remove it."
+            )
         return self
 
 
