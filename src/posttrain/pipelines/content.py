@@ -14,6 +14,7 @@ from posttrain.pipelines.stages import Key, Stage, dotted, settings_under
 
 _CHUNK_BYTES: Final = 1 << 20
 _PATTERN: Final = frozenset("*?[")
+_NAME_FILES: Final = ("path", "held_out_path")
 
 
 def digest_of(path: Path) -> str:
@@ -69,14 +70,17 @@ def _as_path(key: Key, value: object) -> Path | None:
         return value
     if not isinstance(value, str):
         return None
-    if key[-1] == "function":
+    name = next((part for part in reversed(key) if isinstance(part, str)), "")  # lists have numbers behind it
+    if name == "function":
         return Path(value.rpartition(":")[0])
     path = Path(value).expanduser()
     # Longer texts are prompts and patterns of rewards, and no system takes them as a path.
     if "\n" in value or len(value) > 1000:
         return None
+    if name in _NAME_FILES and _PATTERN & set(value):
+        return path
     is_written_as_path = value.startswith(("/", "./", "../", "~")) and "{" not in value
-    if key[-1] in ("model", "path", "start") and (is_written_as_path or path.exists()):
+    if name in (*_NAME_FILES, "model", "start") and (is_written_as_path or path.exists()):
         return path
     return path if "/" in value and path.exists() else None
 
