@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posttrain.data.messages import with_system_prompt
 from posttrain.errors import DataError, InvariantError
-from posttrain.types import Prompt
+from posttrain.types import Message, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +189,9 @@ def _check_options(tokenizer: Any, chat: bool, system_prompt: str | None, text_f
 
 
 def _rendered(prompt: Prompt, tokenizer: Any, system_prompt: str | None) -> str:
-    if isinstance(prompt.content, str):
-        messages = [{"role": "user", "content": prompt.content}]
-    else:
-        messages = [dict(message) for message in prompt.content]  # type: ignore[arg-type]
-    if system_prompt is not None and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": system_prompt}, *messages]
+    content = with_system_prompt(prompt.content, system_prompt)
+    given = (Message(role="user", content=content),) if isinstance(content, str) else content
+    messages = [{"role": message["role"], "content": message["content"]} for message in given]
     try:
         return apply_template(tokenizer, messages, add_generation_prompt=True)
     except DataError as error:

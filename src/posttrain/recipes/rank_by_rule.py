@@ -11,12 +11,11 @@ from itertools import combinations
 from pathlib import Path
 
 from posttrain.config.rank import RankByRuleConfig
-from posttrain.errors import ConfigError, DataError
+from posttrain.errors import DataError
 from posttrain.preferences.rankings_file import encode_ranking
 from posttrain.preferences.sampled_prompt import SampledPrompt, read_samples
 from posttrain.preferences.scripted_annotator import ScriptedAnnotator, ranks_of_scores
-from posttrain.recipes.reward import open_reward
-from posttrain.rewards.in_process import LengthReward
+from posttrain.recipes.reward import open_reward, refuse_token_lengths
 from posttrain.rewards.scoring import score
 from posttrain.rewards.weighted_sum import WeightedSum
 from posttrain.runs.durable_file import replace_file
@@ -54,7 +53,7 @@ def rank_by_rule(config: RankByRuleConfig) -> RankByRuleResult:
             "responses_per_prompt of 2 or more."
         )
     with open_reward(config.reward, verifier=None) as rule:
-        _check_rule(rule)
+        refuse_token_lengths(rule)
         scored = _scores(several, rule, config.reward.max_unscored_share)
     annotators = [
         ScriptedAnnotator(section.name, section.noise_rate, section.weight, config.seed)
@@ -101,12 +100,3 @@ def _scores(
         known = [value for value in own if value is not None]
         found.append(known if len(known) == len(own) else None)
     return found
-
-
-def _check_rule(rule: WeightedSum) -> None:
-    for term in rule.terms:
-        if isinstance(term.reward, LengthReward) and term.reward.unit == "tokens":
-            raise ConfigError(
-                f"the rule {term.name!r} counts tokens, and a samples file holds texts. "
-                'Set options = {unit = "words"} or "characters".'
-            )

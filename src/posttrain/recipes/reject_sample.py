@@ -16,14 +16,12 @@ from pathlib import Path
 from posttrain.config.reject_sample import RejectSampleConfig
 from posttrain.data.messages import with_system_prompt
 from posttrain.data.prompt_stream import PromptStream
-from posttrain.errors import ConfigError, DataError
+from posttrain.errors import DataError
 from posttrain.preferences.sampled_prompt import read_samples
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
-from posttrain.recipes.reward import RewardFunction, open_reward
+from posttrain.recipes.reward import RewardFunction, open_reward, refuse_token_lengths
 from posttrain.recipes.setup import load_policy, sampling_of
-from posttrain.rewards.in_process import LengthReward
 from posttrain.rewards.scoring import score
-from posttrain.rewards.weighted_sum import WeightedSum
 from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.runs.durable_file import replace_file
 from posttrain.runs.live_view import LiveView
@@ -63,7 +61,7 @@ def reject_sample(config: RejectSampleConfig, *, reward: RewardFunction | None =
     verifier = None if prompts is None else prompts.verifier
     with open_reward(config.reward, verifier, reward, compute=config.compute) as judge:
         if config.samples is not None:
-            _check_needs_no_tokens(judge)
+            refuse_token_lengths(judge)
             samples = read_samples(config.samples)
             rollouts = [rollout for sample in samples for rollout in sample.rollouts()]
         else:
@@ -182,15 +180,6 @@ def _drawn(config: RejectSampleConfig, prompts: Prompts) -> list[Rollout]:
             config.responses_per_prompt,
             progress=lambda done, total, _tokens: view.phase("generate", done, total),
         )
-
-
-def _check_needs_no_tokens(judge: WeightedSum) -> None:
-    for term in judge.terms:
-        if isinstance(term.reward, LengthReward) and term.reward.unit == "tokens":
-            raise ConfigError(
-                f"the reward term {term.name!r} counts tokens, and a samples file holds texts only. Give it "
-                'options = {unit = "words"} or "characters", or draw responses with model and [data] instead.'
-            )
 
 
 def _is_text(text: str) -> bool:

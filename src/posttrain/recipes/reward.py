@@ -88,6 +88,16 @@ def introduce_policy(
             term.reward.scorer.expect_policy(policy.tokenizer, written, note)
 
 
+def refuse_token_lengths(reward: WeightedSum) -> None:
+    """ConfigError for a term that counts tokens: responses that come as text have none."""
+    for term in reward.terms:
+        if isinstance(term.reward, LengthReward) and term.reward.unit == "tokens":
+            raise ConfigError(
+                f"the reward term {term.name!r} counts tokens, and a samples file holds texts only. Give it "
+                'options = {unit = "words"} or "characters".'
+            )
+
+
 def gives_right_or_wrong(reward: WeightedSum) -> bool:
     """Whether a score is 1 for a right answer and 0 for a wrong one: a single verifier, not weighted."""
     return (
