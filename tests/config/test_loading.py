@@ -6,6 +6,9 @@ import pytest
 
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.loading import load_config
+from posttrain.config.ppo import PPOConfig
+from posttrain.config.rank import RankByRuleConfig
+from posttrain.config.sft import SFTConfig
 from posttrain.errors import ConfigError
 
 GOOD = """\
@@ -142,3 +145,46 @@ def test_more_minibatches_than_responses_is_refused(write):
 def test_resolved_config_round_trips(write):
     config = load_config(GRPOConfig, write(GOOD))
     assert GRPOConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        (
+            SFTConfig,
+            [],
+            "data is not set: give a TOML file with a [data] section, or --data.path FILE",
+        ),
+        (
+            SFTConfig,
+            ["--data.max-length", "9"],
+            "data.path is not set: give a TOML file with data.path = ..., or --data.path FILE",
+        ),
+        (RankByRuleConfig, [], "samples is not set: give a TOML file with samples = ..., or --samples FILE"),
+        (RankByRuleConfig, [], "reward is not set: give a TOML file with a [reward] section"),
+    ],
+)
+def test_what_has_no_default_is_asked_for(kind, words, said):
+    with pytest.raises(ConfigError) as caught:
+        load_config(kind, None, words)
+    assert any(line.startswith(said) for line in str(caught.value).splitlines())
+
+
+def test_what_a_file_lacks_is_asked_for_with_the_file(write):
+    path = write("steps = 3\n")
+    assert message(path) == f"{path}: data is not set: add a [data] section, or --data.path FILE"
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "meant"),
+    [
+        (GRPOConfig, "--learning-rate", "'optimizer.learning_rate'"),
+        (PPOConfig, "--learning-rate", "'optimizer.learning_rate'"),
+        (PPOConfig, "--critic.learning-rate", "'critic.optimizer.learning_rate'"),
+        (GRPOConfig, "--stepss", "'steps'"),
+    ],
+)
+def test_a_settings_name_without_its_section_finds_it(kind, word, meant):
+    with pytest.raises(ConfigError) as caught:
+        load_config(kind, None, [word, "1"])
+    assert f"Did you mean {meant}?" in str(caught.value)

@@ -54,7 +54,7 @@ data.task = "sums"
         (BASE + '[stages.a]\nrecipe = "rank"\nsamples = "@policy"', "'@policy' is a language model, and this setting takes samples"),
         ('[stages."a b"]\nrecipe = "grpo"', "own.toml:1: 'a b' cannot be a stage's name"),
         ('[stages.replaced]\nrecipe = "grpo"', "cannot be a stage's name"),
-        ("output = 'x'", "stages: Field required"),
+        ("output = 'x'", "stages is not set: add a [stages] section"),
         ("[stages]", "there are no stages"),
         ("sed = 3\n" + BASE, "own.toml:1: unknown setting 'sed'. Did you mean 'seed'?"),
         ('[stages.a]\nrecipe = "rank"', "there is nothing to rank"),

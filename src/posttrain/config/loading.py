@@ -60,7 +60,7 @@ def _validated(
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, at, source, overridden)) from None
+        raise ConfigError(_explain(kind, error, at, source, overridden)) from None
 
 
 class SettingsText:
@@ -151,11 +151,26 @@ def _refuse_unknown_keys(
 def _unknown(kind: type[BaseModel], key: Key) -> str:
     name, known = str(key[-1]), list(kind.model_fields)
     dotted = ".".join(map(str, key))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    prefix = ".".join(map(str, key[:-1]))
+    # A setting of this very name in a section is what was meant, rather than one that is spelled like it.
+    near = _inner_settings(kind, name) or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    prefix = "".join(f"{part}." for part in key[:-1])
     if near:
-        return f"unknown setting {dotted!r}. Did you mean {f'{prefix}.{near[0]}' if prefix else near[0]!r}?"
+        return f"unknown setting {dotted!r}. Did you mean {' or '.join(repr(prefix + one) for one in near)}?"
     return f"unknown setting {dotted!r}. Known here: {', '.join(known)}."
+
+
+def _inner_settings(kind: type[BaseModel], name: str) -> list[str]:
+    """Settings of this name in the sections of `kind`, with their sections; those least deep only."""
+    inside = [
+        (outer, section)
+        for outer, field in kind.model_fields.items()
+        if typing.get_origin(field.annotation) is not tuple
+        and (section := _section_of(field.annotation)) is not None
+    ]
+    direct = [f"{outer}.{name}" for outer, section in inside if name in section.model_fields]
+    return direct or [
+        f"{outer}.{found}" for outer, section in inside for found in _inner_settings(section, name)
+    ]
 
 
 def _parse_overrides(kind: type[BaseModel], words: Sequence[str]) -> Iterator[tuple[Key, Any]]:
@@ -237,22 +252,58 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[str(key[-1])] = value
 
 
-def _explain(error: ValidationError, at: Key, source: SettingsText, overridden: set[Key]) -> str:
+def _explain(
+    kind: type[BaseModel], error: ValidationError, at: Key, source: SettingsText, overridden: set[Key]
+) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         key = (*at, *(part for part in problem["loc"] if not _is_type_label(part)))
         given = any(key[: len(other)] == other for other in overridden if key)
         where = "command line" if given else source.where(key)
+        if problem["type"] == "missing":
+            said = _what_is_missing(kind, key[len(at) :], at, has_file=source.path is not None)
+            lines.append(said if where == "configuration" else f"{where}: {said}")
+            continue
         message = problem["msg"].removeprefix("Value error, ")
         shown = problem.get("input")
-        value = (
-            ""
-            if isinstance(shown, Mapping | BaseModel) or problem["type"] == "missing"
-            else f" (got {shown!r})"
-        )
+        value = "" if isinstance(shown, Mapping | BaseModel) else f" (got {shown!r})"
         dotted = ".".join(map(str, key))
         lines.append(f"{where}: {f'{dotted}: ' if dotted else ''}{message}{value}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _what_is_missing(kind: type[BaseModel], key: Key, at: Key, *, has_file: bool) -> str:
+    """That a setting without a default is not set, and where it can be."""
+    dotted = ".".join(map(str, (*at, *key)))
+    annotation = _annotation_inside(kind, key)
+    section = _section_of(annotation)
+    is_table = typing.get_origin(annotation) is dict or (
+        section is not None and typing.get_origin(annotation) is not tuple
+    )
+    written = f"a [{dotted}] section" if is_table else f"{dotted} = ..."
+    said = f"{dotted} is not set: " + (f"add {written}" if has_file else f"give a TOML file with {written}")
+    if at or any(isinstance(part, int) for part in key) or (is_table and section is None):
+        return said  # no flag leads there
+    flag = ".".join(map(str, key))
+    if section is not None and is_table:
+        fields = section.model_fields
+        first = next((name for name, field in fields.items() if field.is_required()), next(iter(fields)))
+        flag, annotation = f"{flag}.{first}", fields[first].annotation
+    return f"{said}, or --{flag.replace('_', '-')} {'FILE' if _takes_path(annotation) else 'VALUE'}"
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, typing.get_args(annotation)))
+
+
+def _annotation_inside(kind: type[BaseModel], key: Key) -> Any:
+    """The annotation at this key, which leads to a field; numbers are places in a list."""
+    annotation: Any = kind
+    for name in key:
+        section = _section_of(annotation)
+        if isinstance(name, str) and section is not None and name in section.model_fields:
+            annotation = section.model_fields[name].annotation
+    return annotation
 
 
 def _is_type_label(part: str | int) -> bool:
