@@ -134,6 +134,7 @@ def test_a_checkpoint_that_reads_less_than_a_row_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match="Set sequence_length = 255 or less"):
         pretrain(config)
+    assert not (tmp_path / "run/tokens").exists()
 
 
 @pytest.mark.slow

@@ -283,6 +283,22 @@ def test_wrong_input(model, tmp_path, rows, more, error, reason):
         reward_model(config(model, data, tmp_path / "run", **more))
 
 
+def test_too_few_reference_answers_are_said_before_training(model, tmp_path):
+    one = write(tmp_path / "one.jsonl", made_rankings(by_length, count=1))
+    many = write(tmp_path / "many.jsonl", made_rankings(by_length, count=8))
+    settings = {
+        "training": config(model, one, tmp_path / "training", data={"path": one, "held_out_share": 0.0}),
+        "file": config(model, many, tmp_path / "file", calibration={"path": one}),
+    }
+    for name, made in settings.items():
+        with pytest.raises(DataError, match=r"^1 of the 1 .* need 2 at least.*calibration\.path"):
+            reward_model(made)
+        assert (
+            not (tmp_path / name / "metrics.jsonl").exists()
+            or not (tmp_path / name / "metrics.jsonl").read_text()
+        )
+
+
 def test_wrong_settings(model, tmp_path):
     for wrong in ({"kind": "plackett_luce", "margin": 1.0}, {"label_smoothing": 0.5}, {"ties": "keep"}):
         with pytest.raises(ValueError, match="preference"):

@@ -58,9 +58,10 @@ def pretrain(config: PretrainConfig) -> SupervisedResult:
 
 def _train(config: PretrainConfig, corpus: Corpus, session: TrainingSession) -> None:
     model = None if config.model is None else load_policy(config.model, config.compute)
+    if model is not None:
+        _check_length(config, model)  # before the text is tokenised; a new model is as long as its rows
     store = open_text(config, corpus, session, None if model is None else model.tokenizer)
     model = _new_model(config, store) if model is None else model
-    _check_length(config, model)
     session.keep_the_same("dtype", str(model.dtype).removeprefix("torch."))
     rows = TrainingRows(store.train, sequence_length=config.sequence_length, seed=config.seed)
     session.view.note(_plan_in_words(config, model, rows))

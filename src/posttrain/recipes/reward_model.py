@@ -83,6 +83,7 @@ class _RewardModelRun:
         self.description = RewardModelDescription(conversation_format(config.data))
         session.keep_the_same("dtype", str(self.model.dtype).removeprefix("torch."))
         _check_length(config, self.model, comparisons)
+        self.reference_rollouts = self._reference_rollouts()
 
     def train(self) -> None:
         """Every step that is left, then the calibration."""
@@ -143,16 +144,7 @@ class _RewardModelRun:
 
     def finish(self) -> None:
         """Calibrates the trained model, and draws what it does on held-out comparisons."""
-        conversation, tokenizer = self.description.conversation, self.model.tokenizer
-        prompts = conversation.encode_prompts([prompt for prompt, _ in self.answers.answers], tokenizer)
-        scores = self._scores(
-            [
-                Rollout(prompt, 0, ids, (), "eos", text, policy_version=0)
-                for prompt, (_, text) in zip(prompts, self.answers.answers, strict=True)
-                if len(prompt.token_ids) + len(ids := conversation.encode_response(text, tokenizer))
-                <= (self.model.max_length or self.config.data.max_length)
-            ]
-        )
+        scores = self._scores(self.reference_rollouts)
         self.description = replace(
             self.description, calibration=Calibration.of_scores(scores, self.answers.what)
         )
@@ -160,6 +152,23 @@ class _RewardModelRun:
             # A run that was killed behind its last measurement has not scored in this start.
             scored = self.last_scored or self.scored_held_out()
             draw_preferences(scored, self.session.folder.path / PICTURE, title=self.session.title)
+
+    def _reference_rollouts(self) -> list[Rollout]:
+        """The reference answers that the model can read. DataError when they are too few to calibrate on."""
+        conversation, tokenizer = self.description.conversation, self.model.tokenizer
+        prompts = conversation.encode_prompts([prompt for prompt, _ in self.answers.answers], tokenizer)
+        limit = self.model.max_length or self.config.data.max_length
+        found = [
+            Rollout(prompt, 0, ids, (), "eos", text, policy_version=0)
+            for prompt, (_, text) in zip(prompts, self.answers.answers, strict=True)
+            if len(prompt.token_ids) + len(ids := conversation.encode_response(text, tokenizer)) <= limit
+        ]
+        if len(found) < 2:
+            raise DataError(
+                f"{len(found)} of the {self.answers.what} can be read in {limit} tokens, and a mean and a scale "
+                "need 2 at least. Name a file with more answers in calibration.path."
+            )
+        return found
 
     def write_model(self, folder: Path) -> None:
         """Weights, tokenizer, and how they are to be read; calibrated once the run has finished."""
@@ -200,8 +209,6 @@ def _reference_answers(config: RewardModelConfig, comparisons: Comparisons) -> _
         drawn = drawn_by_content(answers, count)
         return _Answers(drawn, f"{len(drawn)} best-ranked training responses")
     drawn = drawn_by_content(load_reference_answers(path), count)
-    if len(drawn) < 2:
-        raise DataError(f"{path} has {len(drawn)} reference answers, and a mean and a scale need 2 at least")
     return _Answers(drawn, f"{len(drawn)} answers of {path.name}")
 
 
