@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from posttrain.config.sections import AnywherePath, Section
+from posttrain.config.sections import AnywherePath, PromptFormatSection
 
 
-class DemonstrationFormatSection(Section):
+class DemonstrationFormatSection(PromptFormatSection):
     """Which columns are read, how conversations become tokens, and what of them is learned."""
 
     messages_column: str = "messages"
@@ -20,12 +20,6 @@ class DemonstrationFormatSection(Section):
     """Column with the answer to it, text or messages; for example "answer"."""
     text_column: str = "text"
     """Column with plain text, of which every token is learned."""
-    system_prompt: str | None = None
-    """Put before every conversation as a system message unless it brings its own, for models with a chat template."""
-    text_format: str | None = None
-    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
-    use_chat_template: bool | None = None
-    """Whether to render conversations with the model's chat template; by default where it has one."""
     chat_template_path: AnywherePath | None = None
     """A Jinja file with a chat template for a model that has none (or another one); saved with the model."""
     max_length: int = Field(1024, ge=2)

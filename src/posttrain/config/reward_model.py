@@ -13,12 +13,13 @@ from posttrain.config.sections import (
     ComputeSection,
     LoraSection,
     OptimizerSection,
+    PromptFormatSection,
     RecipeConfig,
     Section,
 )
 
 
-class ComparisonSection(Section):
+class ComparisonSection(PromptFormatSection):
     """Comparisons to learn from, and those that are held out."""
 
     path: AnywherePath
@@ -34,12 +35,6 @@ class ComparisonSection(Section):
     """Tokens of a prompt with a response and its end."""
     too_long: Literal["drop", "cut"] = "drop"
     """A ranking with a longer response: leave it out, or cut the response's end off. Both are counted."""
-    system_prompt: str | None = None
-    """Put before every prompt as a system message unless it brings its own, for models with a chat template."""
-    text_format: str | None = None
-    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
-    use_chat_template: bool | None = None
-    """Whether to render prompts with the model's chat template; by default where it has one."""
 
     @field_validator("annotator_weights")
     @classmethod

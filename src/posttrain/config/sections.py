@@ -54,7 +54,18 @@ def _allows_none(section: type[BaseModel], name: str) -> bool:
     return type(None) in get_args(section.model_fields[name].annotation)
 
 
-class DataSection(Section):
+class PromptFormatSection(Section):
+    """How what is asked becomes the text that a model reads."""
+
+    system_prompt: str | None = None
+    """Put before every prompt as a system message unless it brings its own, for models with a chat template."""
+    text_format: str | None = None
+    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
+    use_chat_template: bool | None = None
+    """Whether to render prompts with the model's chat template; by default where it has one."""
+
+
+class PromptSourceSection(Section):
     """Where prompts come from: a file of yours, or a built-in task with a verifier."""
 
     path: AnywherePath | None = None
@@ -65,14 +76,6 @@ class DataSection(Section):
     """A built-in task instead of a file: sums, products, countdown, sorting, or reasoning_gym:NAME."""
     task_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, for example digits = 2."""
-    system_prompt: str | None = None
-    """Put before every prompt as a system message, for models with a chat template."""
-    text_format: str | None = None
-    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
-    use_chat_template: bool | None = None
-    """Whether to render prompts with the model's chat template; by default where it has one."""
-    max_prompt_tokens: int = Field(1024, ge=1)
-    """Longer prompts are left out and counted."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -88,6 +91,13 @@ class DataSection(Section):
         if self.task is None and self.task_options:
             raise ValueError("data.task_options belongs to data.task, which is not set. Remove it.")
         return self
+
+
+class DataSection(PromptFormatSection, PromptSourceSection):  # settings of the last base stand first
+    """The prompts of a run: where they come from, and how they become what the model reads."""
+
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """Longer prompts are left out and counted."""
 
 
 class SamplingSection(Section):
