@@ -80,6 +80,8 @@ def compared_settings(demo: DemoConfig, reward_model: Path) -> dict[str, Setting
     Held-out responses are judged by what is right alone. The reward model counts little: it knows 75 questions, and
     alone it would be exploited.
     """
+    # Small enough to leave the learning as it is: it is there to be measured, by one estimator in both.
+    kl = {"kl": "k3", "kl_in": "loss", "kl_coef": 0.001}
     shared: Settings = {
         **_of(demo, default_steps=15),
         **SUMS,
@@ -92,7 +94,7 @@ def compared_settings(demo: DemoConfig, reward_model: Path) -> dict[str, Setting
         "ppo": {
             **shared,
             # A response is a few tokens long: nothing is gained by trusting the critic before its end.
-            "algorithm": {"preset": "instructgpt", "gae_lambda": 1.0, "kl_coef": 0.0},
+            "algorithm": {"preset": "instructgpt", "gae_lambda": 1.0, **kl},
             "critic": {
                 "start": "policy",
                 "optimizer": {"learning_rate": 3e-5},
@@ -100,7 +102,7 @@ def compared_settings(demo: DemoConfig, reward_model: Path) -> dict[str, Setting
                 "head_learning_rate": 3e-4,
             },
         },
-        "grpo": shared,
+        "grpo": {**shared, "algorithm": {**SUMS["algorithm"], **kl}},
     }
 
 
