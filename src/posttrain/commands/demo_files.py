@@ -35,7 +35,8 @@ FEEDBACK: Settings = {
         "responses_per_prompt": 8,
         "distinct": True,
         "further_draws": 8,
-        "sampling": _SAMPLING,
+        # Longer than in training: people do not rank answers that were cut.
+        "sampling": {"max_new_tokens": 48},
     },
     "ranked": {
         "recipe": "rank",
