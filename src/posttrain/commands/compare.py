@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from posttrain.commands.train import INTERRUPTED
+from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.compare import CompareConfig, PlannedRun, plan_runs, shared_settings
 from posttrain.errors import ConfigError
 from posttrain.runs.comparison_picture import plot_comparison

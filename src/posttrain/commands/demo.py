@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from posttrain.commands.compare import compare_runs
 from posttrain.commands.demo_files import compared_settings, grpo_settings, pipeline_settings
 from posttrain.commands.pipeline import read_pipeline, run_pipeline
-from posttrain.commands.train import INTERRUPTED, print_result
+from posttrain.commands.train import print_result
 from posttrain.config.compare import CompareConfig
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
@@ -48,8 +47,6 @@ def _show_grpo(demo: DemoConfig, console: Console) -> None:
     )
     result = grpo(GRPOConfig.model_validate(grpo_settings(demo)))
     print_result(result, console)
-    if result.model_folder is None:
-        sys.exit(INTERRUPTED)
 
 
 def _show_everything(demo: DemoConfig, console: Console) -> None:

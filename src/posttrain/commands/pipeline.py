@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from posttrain.commands.train import INTERRUPTED
+from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.loading import SettingsText, load_config, read_settings
 from posttrain.config.pipeline import PipelineConfig
 from posttrain.evaluation.printable import printable
@@ -57,7 +57,7 @@ def run_pipeline(file: PipelineFile) -> None:
 def results_table(result: PipelineResult) -> Table:
     """One row a stage: what was done, how long it took in all, its key result, where its output lies."""
     table = Table(title=Text(f"Pipeline {printable(str(result.folder))}"))
-    for heading in ("stage", "recipe", "", "time", "result", "output"):
+    for heading in ("stage", "recipe", "state", "time", "result", "output"):
         table.add_column(heading, justify="right" if heading == "time" else "left", overflow="fold")
     for stage in result.stages:
         time = duration_text(stage.seconds) if stage.seconds else "-"
@@ -71,7 +71,7 @@ def results_table(result: PipelineResult) -> Table:
 def _print_plan(file: PipelineFile, console: Console) -> None:
     words = {"skip": "done", "resume": "goes on", "run": "runs", "depends": "runs", "taken": "taken as it is"}
     table = Table(title=Text(f"Plan of {printable(str(file.config.output))}: nothing is run"))
-    for heading in ("stage", "recipe", "", "why"):
+    for heading in ("stage", "recipe", "state", "why"):
         table.add_column(heading, overflow="fold")
     for stage in plan(file.config, text=file.text):
         table.add_row(stage.name, stage.recipe, words[stage.action], Text(printable(stage.reason)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from posttrain.commands.train import INTERRUPTED
+from posttrain.commands.run_ending import model_folder_or_exit, print_ending
 from posttrain.config.pretrain import PretrainConfig
 from posttrain.config.sections import ComputeSection, SamplingSection
 from posttrain.data.tokenizer_training import document_ends
@@ -29,12 +27,7 @@ def train_pretrain(config: PretrainConfig) -> None:
     """Trains or goes on training; prints the numbers, a sample as it came, and where everything lies."""
     console = Console()
     result = pretrain(config)
-    if result.model_folder is None:
-        console.print(
-            f"Not finished: {result.run_folder} is at step {result.step}. The same command goes on."
-        )
-        sys.exit(INTERRUPTED)
-    text, length = sample_text(result.model_folder, config.compute, config.seed)
+    text, length = sample_text(model_folder_or_exit(result, console), config.compute, config.seed)
     console.print(
         f"a document's beginning, up to {length} tokens, drawn at temperature {SAMPLE_TEMPERATURE}, not chosen:",
         highlight=False,
@@ -46,20 +39,16 @@ def train_pretrain(config: PretrainConfig) -> None:
 
 def print_result(result: SupervisedResult, console: Console) -> None:
     """Where everything lies, and the held-out numbers before and after."""
-    for sentence in result.alarms:
-        console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
-    rows = {
+    places = {
         "curve": result.run_folder / "curve.png",
         "numbers": result.run_folder / "metrics.jsonl",
         "model": result.model_folder,
     }
-    lines = [f"{name:8} {path}" for name, path in rows.items()]
-    lines.append(f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")')
+    lines = [f'open it: AutoModelForCausalLM.from_pretrained("{result.model_folder}")']
     for name, measured in (("before", result.before), ("after", result.after)):
         if measured:
             lines.append(f"held-out {name + ':':8}{_measured(measured)}")
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_ending(result, places, lines, console)
 
 
 def sample_text(model_folder: Path, compute: ComputeSection, seed: int) -> tuple[str, int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import json
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from posttrain.commands.train import INTERRUPTED
+from posttrain.commands.run_ending import model_folder_or_exit, print_ending
 from posttrain.config.reward_model import RewardModelConfig
 from posttrain.recipes.reward_model import PICTURE, reward_model
 from posttrain.recipes.supervised import SupervisedResult
@@ -31,39 +31,29 @@ _ROWS = (
 
 def train_reward_model(config: RewardModelConfig) -> None:
     """Trains or goes on training, and prints the held-out numbers before and after."""
-    result = reward_model(config)
-    print_result(result, Console())
-    if result.model_folder is None:
-        sys.exit(INTERRUPTED)
+    print_result(reward_model(config), Console())
 
 
 def print_result(result: SupervisedResult, console: Console) -> None:
-    """The held-out numbers, where everything lies, and the accuracy last."""
-    if result.model_folder is None:
-        console.print(
-            f"Not finished: {result.run_folder} is at step {result.step} of {result.num_steps}. The same command "
-            "goes on."
-        )
-        return
+    """The held-out numbers, where everything lies, and the accuracy last; exits where the run is not finished."""
+    model_folder = model_folder_or_exit(result, console)
     after = result.after
     if after is not None:
         console.print(_table(result))
-    for sentence in result.alarms:
-        console.print(f"[yellow]look at:[/yellow] {escape(sentence)}")
-    lines = [
-        f"picture  {result.run_folder / PICTURE}" if after is not None else "",
-        f"numbers  {result.run_folder / 'evaluations.jsonl'}" if after is not None else "",
-        f"model    {result.model_folder}",
-        f'use it:  [[reward.terms]] model = "{result.model_folder}"',
-    ]
+    places = {
+        "picture": result.run_folder / PICTURE if after is not None else None,
+        "numbers": result.run_folder / "evaluations.jsonl" if after is not None else None,
+        "model": model_folder,
+    }
+    named = json.dumps(str(model_folder), ensure_ascii=False)
+    lines = [f"use it:  reward.terms = [{{model = {named}}}]"]
     if after is not None:
         low, high = (100 * after[name] for name in ("accuracy_low", "accuracy_high"))
         lines.append(
             f"held-out accuracy: {100 * after['accuracy']:.1f} % (95 % interval {low:.1f} to {high:.1f}, "
             f"{after['num_pairs']} pairs)"
         )
-    for line in filter(None, lines):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_ending(result, places, lines, console)
 
 
 def _table(result: SupervisedResult) -> Table:

@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from posttrain.commands.train import INTERRUPTED
+from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.sample import SampleConfig
 from posttrain.recipes.sample import SampleResult, sample
 
