@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.tiny_models import save_tiny_model
+from tests.tiny_reward_models import save_tiny_reward_model
 
 from posttrain import RejectSampleConfig, reject_sample
 from posttrain.config.demonstrations import DemonstrationSection
+from posttrain.data.conversation_format import ConversationFormat
 from posttrain.data.demonstrations import load_demonstrations
 from posttrain.errors import ConfigError, DataError, RewardError
+from posttrain.models.reward_model import RewardModel
 from posttrain.recipes.demonstrations import columns_of
 from posttrain.rewards.in_process import ScriptedReward
 from posttrain.rewards.weighted_sum import WeightedSum, WeightedTerm
@@ -139,6 +142,38 @@ def test_a_model_answers_the_prompts_itself(tmp_path):
     before = made.output.read_bytes()
     reject_sample(made)
     assert made.output.read_bytes() == before
+
+
+def test_a_reward_model_is_told_how_the_model_was_asked(tmp_path, monkeypatch):
+    found: list[ConversationFormat] = []
+    expect_policy = RewardModel.expect_policy
+
+    def expects(self, tokenizer, conversation, note):
+        found.append(conversation)
+        expect_policy(self, tokenizer, conversation, note)
+
+    monkeypatch.setattr(RewardModel, "expect_policy", expects)
+    ends = {"eos_token_id": [4, *range(40, 70)]}
+    model = save_tiny_model(tmp_path / "model", seed=1, generation=ends)
+    folder = save_tiny_reward_model(tmp_path / "reward", seed=2)
+    reject_sample(
+        RejectSampleConfig.model_validate(
+            {
+                "model": str(model),
+                "output": tmp_path / "kept.jsonl",
+                "data": {"task": "sums", "system_prompt": "Answer in one word."},
+                "num_prompts": 3,
+                "responses_per_prompt": 6,
+                "min_score": -100.0,
+                "reward": {"terms": [{"model": str(folder)}]},
+                "sampling": {"max_new_tokens": 12},
+                "compute": {"dtype": "float32", "device": "cpu"},
+            }
+        )
+    )
+    (told,) = found
+    assert told.system_prompt == "Answer in one word.", "else the reward model would read prompts without it"
+    assert all(row["prompt"][0]["role"] == "system" for row in rows(tmp_path / "kept.jsonl"))
 
 
 @pytest.mark.slow

@@ -19,9 +19,10 @@ from posttrain.data.prompt_stream import PromptStream
 from posttrain.errors import DataError
 from posttrain.preferences.sampled_prompt import read_samples
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
-from posttrain.recipes.reward import RewardFunction, open_reward, refuse_token_lengths
+from posttrain.recipes.reward import RewardFunction, introduce_policy, open_reward, refuse_token_lengths
 from posttrain.recipes.setup import load_policy, sampling_of
 from posttrain.rewards.scoring import score
+from posttrain.rewards.weighted_sum import WeightedSum
 from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.runs.durable_file import replace_file
 from posttrain.runs.live_view import LiveView
@@ -66,7 +67,7 @@ def reject_sample(config: RejectSampleConfig, *, reward: RewardFunction | None =
             rollouts = [rollout for sample in samples for rollout in sample.rollouts()]
         else:
             assert prompts is not None
-            rollouts = _drawn(config, prompts)
+            rollouts = _drawn(config, prompts, judge)
         scored = score(rollouts, judge, max_unscored_share=config.reward.max_unscored_share).scored
     chosen = _Choice(config).of(scored)
     if not chosen.kept:
@@ -156,7 +157,7 @@ class _Choice:
         return -item.score.value, tie, rollout.sample_index
 
 
-def _drawn(config: RejectSampleConfig, prompts: Prompts) -> list[Rollout]:
+def _drawn(config: RejectSampleConfig, prompts: Prompts, judge: WeightedSum) -> list[Rollout]:
     """Responses of the model to the training prompts."""
     count = len(prompts.train) if config.num_prompts is None else config.num_prompts
     if prompts.section.task is None:
@@ -165,6 +166,7 @@ def _drawn(config: RejectSampleConfig, prompts: Prompts) -> list[Rollout]:
         asked = PromptStream(prompts.train, seed=config.seed).take(min(count, len(prompts.train)))
     policy = load_policy(config.model, config.compute)
     with LiveView(1, f"reject-sample {config.model}") as view:
+        introduce_policy(judge, policy, prompts.section, view.note)
         rendered = RenderedPrompts(
             prompts.to_be_answered(asked),
             policy.tokenizer,
