@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -36,3 +37,12 @@ def test_another_key_of_the_critics_optimizer_keeps_its_learning_rate():
     usual = CriticSection().optimizer.learning_rate
     assert usual == 1e-5
     assert CriticSection.model_validate({"optimizer": {"warmup_steps": 3}}).optimizer.learning_rate == usual
+
+
+@pytest.mark.parametrize("kind", list(dict.fromkeys(sections())), ids=lambda kind: kind.__name__)
+def test_help_shows_every_word_of_a_setting(kind):
+    """`--help` reads <words> as markup and leaves them out, and a line break in a quoted text is a break."""
+    for name, field in kind.model_fields.items():
+        said = field.description or ""
+        assert not re.search(r"<\w+>", said), f"{kind.__name__}.{name}"
+        assert "}\n" not in said, f"{kind.__name__}.{name}"

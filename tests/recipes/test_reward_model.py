@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from tests.tiny_models import save_tiny_model
 from transformers import AutoModelForSequenceClassification
 
 from posttrain import RewardModelConfig, reward_model
 from posttrain.batches import TokenBatch
+from posttrain.commands.reward_model import print_result
 from posttrain.errors import ConfigError, DataError
 from posttrain.evaluation.preference_quality import correlation
 from posttrain.models.reward_model import RewardModel, RewardModelDescription
@@ -281,6 +285,22 @@ def test_wrong_input(model, tmp_path, rows, more, error, reason):
     more = {"data": {"held_out_share": 0.0}} | more
     with pytest.raises(error, match=f"(?s){reason}"):
         reward_model(config(model, data, tmp_path / "run", **more))
+
+
+def test_the_screen_shows_a_few_of_the_numbers_and_a_term_that_can_be_pasted(model, tmp_path, capsys):
+    data = write(tmp_path / "data.jsonl", made_rankings(by_length, count=24))
+    result = reward_model(config(model, data, tmp_path / "run", steps=1))
+    line = next(line for line in capsys.readouterr().out.splitlines() if "held-out after step 1" in line)
+    shown = r": accuracy [\d.]+ \([\d.]+ to [\d.]+\), loss [\d.]+, calibration error [\d.]+$"
+    assert re.search(shown, line)
+    logged = json.loads((tmp_path / "run/evaluations.jsonl").read_text().splitlines()[-1])
+    assert "length_spearman" in logged
+
+    print_result(result, Console())
+    printed = capsys.readouterr().out
+    pasted = next(line for line in printed.splitlines() if line.startswith("use it:"))
+    term = tomllib.loads(pasted.removeprefix("use it:").strip())["reward"]["terms"][0]
+    assert term == {"model": str(result.model_folder)}
 
 
 def test_too_few_reference_answers_are_said_before_training(model, tmp_path):

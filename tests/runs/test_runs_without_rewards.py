@@ -11,7 +11,8 @@ from rich.console import Console
 
 from posttrain.runs.health import check_health
 from posttrain.runs.live_panel import draw_panel
-from posttrain.runs.live_view import LiveView, Progress, main_metric
+from posttrain.runs.live_view import LiveView, Progress, main_metric, measured_text
+from posttrain.runs.metric_names import count_text
 from posttrain.runs.report import plot_curve, summary_lines
 
 PNG = b"\x89PNG"
@@ -170,3 +171,18 @@ def test_long_runs_get_about_a_hundred_plain_lines():
     assert lines[0].startswith("step 1/5000 | loss")
     assert lines[-1].startswith("step 5000/5000")
     assert "held-out after step 5000: loss 1.500" in stream.getvalue()
+
+
+def test_a_measurement_shows_an_interval_behind_its_number():
+    numbers = {"accuracy": 0.62, "accuracy_low": 0.55, "accuracy_high": 0.68, "loss": 1.5, "bins": [1]}
+    assert measured_text(numbers) == "accuracy 0.620 (0.550 to 0.680), loss 1.500"
+
+
+def test_one_is_no_plural():
+    assert [count_text(n, "step") for n in (0, 1, 1.0, 0.5, 1200)] == [
+        "0 steps",
+        "1 step",
+        "1 step",
+        "0.5 steps",
+        "1,200 steps",
+    ]

@@ -45,7 +45,7 @@ class TokenizerSection(Section):
     """How text becomes ids: a tokenizer trained on the training text, or another model's."""
 
     kind: Literal["bpe", "characters", "bytes"] = "bpe"
-    """bpe (byte-level), characters (one id each; others become <unk>), bytes (one id each)."""
+    """bpe (byte-level), characters (one id each; others become the unknown token), bytes (one id each)."""
     vocab_size: int = Field(4096, ge=1)
     """Ids of a bpe tokenizer, at most; the other kinds have as many as they need."""
     model: str | None = None

@@ -60,7 +60,7 @@ class PromptFormatSection(Section):
     system_prompt: str | None = None
     """Put before every prompt as a system message unless it brings its own, for models with a chat template."""
     text_format: str | None = None
-    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt}\nAnswer:"."""
+    """For models without a chat template: text with {prompt} in it, for example "Question: {prompt} Answer:"."""
     use_chat_template: bool | None = None
     """Whether to render prompts with the model's chat template; by default where it has one."""
 

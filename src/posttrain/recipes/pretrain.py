@@ -30,6 +30,7 @@ from posttrain.recipes.setup import (
     resolve_dtype,
 )
 from posttrain.recipes.supervised import SupervisedResult, Supervision, supervised_result, train_supervised
+from posttrain.runs.metric_names import count_text
 from posttrain.training.held_out_loss import held_out_loss
 from posttrain.training.next_token_objective import NextToken
 
@@ -153,5 +154,5 @@ def _plan_in_words(config: PretrainConfig, model: LanguageModel, rows: TrainingR
     return (
         f"{num_parameters(model):,} parameters; {config.rows_per_step} rows x {config.sequence_length} = "
         f"{config.tokens_per_step:,} tokens a step, {config.steps * config.tokens_per_step:,} in all, "
-        f"{epochs:.3g} epochs; {model.device}, {str(model.dtype).removeprefix('torch.')}"
+        f"{count_text(epochs, 'epoch')}; {model.device}, {str(model.dtype).removeprefix('torch.')}"
     )

@@ -27,6 +27,7 @@ from posttrain.recipes.learners import RunLearner, may_change_on_resume
 from posttrain.recipes.session import TrainingSession
 from posttrain.recipes.setup import checkpoint_gradients, hide_progress_bars, resolve_device, resolve_dtype
 from posttrain.recipes.supervised import SupervisedResult, Supervision, supervised_result, train_supervised
+from posttrain.runs.metric_names import count_text
 from posttrain.runs.preference_picture import draw_preferences
 from posttrain.training.preference_objective import PreferenceRanking
 from posttrain.types import Prompt, Rollout
@@ -35,6 +36,8 @@ PICTURE = "reward_model.png"
 """In the run's folder: calibration, margins, and score against length of the held-out comparisons."""
 
 _FACT = "comparisons"
+_SHOWN = ("accuracy", "accuracy_low", "accuracy_high", "loss", "calibration_error")
+"""The held-out numbers on the screen; all of them are in evaluations.jsonl."""
 
 
 def reward_model(config: RewardModelConfig) -> SupervisedResult:
@@ -111,6 +114,7 @@ class _RewardModelRun:
                 measure_every=config.evaluation.every_steps,
                 write_model=self.write_model,
                 finish=self.finish,
+                shown=_SHOWN,
             ),
         )
 
@@ -181,9 +185,10 @@ class _RewardModelRun:
     def _plan_in_words(self) -> str:
         comparisons, size = self.comparisons, self.config.rankings_per_step
         return (
-            f"{len(comparisons.train)} rankings to train on, {len(comparisons.held_out)} held out; {size} a step, "
-            f"{self.session.num_steps} steps, {self.session.num_steps / comparisons.steps_per_epoch(size):.3g} "
-            f"epochs; {self.model.device}, {str(self.model.dtype).removeprefix('torch.')}"
+            f"{count_text(len(comparisons.train), 'ranking')} to train on, {len(comparisons.held_out)} held out; "
+            f"{size} a step, {count_text(self.session.num_steps, 'step')}, "
+            f"{count_text(self.session.num_steps / comparisons.steps_per_epoch(size), 'epoch')}; "
+            f"{self.model.device}, {str(self.model.dtype).removeprefix('torch.')}"
         )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -234,10 +234,15 @@ class TrainingSession:
         rows = [row for row in self.log.read_evaluations() if row["step"] == step]
         return {name: value for name, value in rows[0].items() if name != "step"} if rows else None
 
-    def write_measurement(self, step: int, measured: Mapping[str, Any]) -> None:
-        """Held-out numbers that are no sampled score (a loss, the accuracy of a reward model) are on disk and shown."""
+    def write_measurement(self, step: int, measured: Mapping[str, Any], shown: Collection[str] = ()) -> None:
+        """Held-out numbers that are no sampled score (a loss, the accuracy of a reward model) are on disk and shown.
+
+        Only those of the names `shown` are on the screen, where any are given.
+        """
         self.log.write_evaluation(step, measured)
-        self.view.measured(step, measured)
+        self.view.measured(
+            step, {name: value for name, value in measured.items() if not shown or name in shown}
+        )
         self._tell_alarms(self._rows, self.log.read_evaluations())
 
     def save_if_due(self, step: int, snapshot: Callable[[], Snapshot]) -> None:

@@ -40,7 +40,8 @@ class Supervision(Generic[BatchT]):
 
     `batch_of_step(step)` gives the batch and further numbers for the log; `measure()` the held-out numbers of
     the weights as they are ({} where nothing is held out), every `measure_every` steps (0: only before and
-    after). `write_model(folder)` writes what `from_pretrained` opens; `finish()` runs once before the export.
+    after); `shown` names those that the screen shows, all where it is empty. `write_model(folder)` writes what
+    `from_pretrained` opens; `finish()` runs once before the export.
     """
 
     batch_of_step: Callable[[int], tuple[BatchT, Mapping[str, float]]]
@@ -49,6 +50,7 @@ class Supervision(Generic[BatchT]):
     measure_every: int
     write_model: Callable[[Path], object]
     finish: Callable[[], object] = lambda: None
+    shown: tuple[str, ...] = ()
 
 
 def train_supervised(
@@ -103,7 +105,7 @@ def _measure(session: TrainingSession, supervision: Supervision[Any], step: int)
         return
     session.view.phase("measure", 0, 1)
     if measured := supervision.measure():
-        session.write_measurement(step, measured)
+        session.write_measurement(step, measured, supervision.shown)
 
 
 def _snapshot(learner: RunLearner, supervision: Supervision[Any]) -> Snapshot:

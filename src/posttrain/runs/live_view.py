@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from posttrain.evaluation.printable import printable
-from posttrain.runs.metric_names import duration_text, finite, number_text, share_text
+from posttrain.runs.metric_names import count_text, duration_text, finite, number_text, share_text
 from posttrain.runs.spark_line import can_show_blocks
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class LiveView:
         if self._is_live:
             self._safely(self._start_panel)
         else:
-            self._print(f"{self.progress.title}: {self.progress.total_steps} steps")
+            self._print(f"{self.progress.title}: {count_text(self.progress.total_steps, 'step')}")
         return self
 
     def __exit__(
@@ -243,12 +243,15 @@ def length_text(metrics: Mapping[str, Any]) -> str:
 
 
 def measured_text(numbers: Mapping[str, Any]) -> str:
-    """ "loss 1.876, bits per byte 2.706": the plain numbers among them."""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {number_text(value)}"
-        for name, value in numbers.items()
-        if isinstance(value, int | float)
-    )
+    """ "accuracy 0.620 (0.551 to 0.684), loss 1.876", of NAME_low and NAME_high an interval."""
+    parts = []
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or name.removesuffix("_low").removesuffix("_high") != name:
+            continue
+        low, high = numbers.get(f"{name}_low"), numbers.get(f"{name}_high")
+        interval = "" if low is None or high is None else f" ({number_text(low)} to {number_text(high)})"
+        parts.append(f"{name.replace('_', ' ')} {number_text(value)}{interval}")
+    return ", ".join(parts)
 
 
 def held_out_text(accuracy: float, standard_error: float | None) -> str:

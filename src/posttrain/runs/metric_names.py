@@ -72,6 +72,12 @@ def number_text(value: Any) -> str:
     return f"{value:.3f}" if 0.01 <= abs(value) < 10 or value == 0 else f"{value:.3g}"
 
 
+def count_text(count: float, what: str) -> str:
+    """ "1 step", "12 steps", "0.5 epochs": a number of things whose plural ends in s."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:.3g}"
+    return f"{number} {what}" if number == "1" else f"{number} {what}s"
+
+
 def share_text(value: Any) -> str:
     """A share as per cent; "-" when there is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
