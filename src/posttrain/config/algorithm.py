@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from posttrain.config.sections import Section
+from posttrain.config.presets import PresetSection
 
 PresetName = Literal["note", "grpo", "dr_grpo", "dapo", "gspo", "rloo"]
 
@@ -50,8 +51,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Preset name -> the settings in which it differs from the defaults of `AlgorithmSection`."""
 
 
-class AlgorithmSection(Section):
+class AlgorithmSection(PresetSection):
     """Advantage x ratio level x clip rule x aggregation x KL; a preset names a paper, other keys override."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     preset: PresetName = "grpo"
     """note (the PPO & GRPO note), grpo (DeepSeekMath), dr_grpo, dapo, gspo, rloo."""
@@ -93,22 +96,8 @@ class AlgorithmSection(Section):
     """Weighs tokens by min(learner / engine probability, cap), detached, for an engine that computes in other
     ways than the learner. The engine in this process does not, so the default is off; 2 is usual."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _preset_first(cls, given: Any) -> Any:
-        """The preset's values, overridden by the keys that the user wrote."""
-        if isinstance(given, dict):
-            preset = given.get("preset", "grpo")
-            return {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **given}
-        return given
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kl_in == "loss" and self.kl_coef > 0 and self.kl == "k1":
-            raise ValueError(
-                'algorithm.kl = "k1" as a loss has zero gradient on average and would not hold the policy '
-                'near the reference. Use kl = "k2" or "k3" or "exact_reverse", or kl_in = "reward".'
-            )
         if self.baseline == "leave_one_out" and self.scale == "std":
             raise ValueError(
                 'algorithm.baseline = "leave_one_out" is not divided by a standard deviation. '

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from posttrain.config.presets import PresetSection
 from posttrain.config.reinforcement import ReinforcementConfig
 from posttrain.config.sections import OptimizerSection, Section
 
@@ -58,8 +60,10 @@ PPO_PRESETS: dict[str, dict[str, Any]] = {
 """Preset name -> every setting of `PPOAlgorithmSection` that the source speaks of."""
 
 
-class PPOAlgorithmSection(Section):
+class PPOAlgorithmSection(PresetSection):
     """Advantages x clip rules x critic target x KL x entropy; a preset names a source, other keys override."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PPO_PRESETS
 
     preset: PPOPresetName = "instructgpt"
     """note (the PPO & GRPO note to the letter) or instructgpt (the usual practice)."""
@@ -107,22 +111,8 @@ class PPOAlgorithmSection(Section):
     """Weighs tokens by min(learner / engine probability, cap), detached, for an engine that computes in other
     ways than the learner. The engine in this process does not, so the default is off; 2 is usual."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _preset_first(cls, given: Any) -> Any:
-        """The preset's values, overridden by the keys that the user wrote."""
-        if isinstance(given, dict):
-            preset = given.get("preset", "instructgpt")
-            return {**PPO_PRESETS.get(preset if isinstance(preset, str) else "", {}), **given}
-        return given
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kl_in == "loss" and self.kl_coef > 0 and self.kl == "k1":
-            raise ValueError(
-                'algorithm.kl = "k1" as a loss has zero gradient on average and would not hold the policy '
-                'near the reference. Use kl = "k2" or "k3" or "exact_reverse", or kl_in = "reward".'
-            )
         if self.kl_in == "reward" and self.kl_coef > 0 and self.critic_target == "reward":
             raise ValueError(
                 'algorithm.critic_target = "reward" predicts the score alone, but kl_in = "reward" pays the score '
