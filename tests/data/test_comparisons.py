@@ -155,6 +155,18 @@ def test_responses_that_were_cut_by_length_are_left_out_and_counted(tmp_path):
     ]
 
 
+def test_a_prompt_is_one_as_text_and_as_a_message():
+    """Else it could be trained on in one form and held out in the other."""
+    as_text = Ranking("a", "3 + 4?", ("7", "8"), (0, 1))
+    as_message = Ranking("b", (user("3 + 4?"),), ("7", "9"), (0, 1))
+    assert prompt_key(as_text) == prompt_key(as_message)
+    assert prompt_key(as_text) != prompt_key(Ranking("c", (assistant("3 + 4?"),), ("7", "8"), (0, 1)))
+    for number in range(30):
+        text, share = f"{number}?", 0.5
+        rankings = [Ranking("a", text, ("7", "8"), (0, 1)), Ranking("b", (user(text),), ("7", "8"), (0, 1))]
+        assert [len(side) for side in split_by_prompt(rankings, share)] in ([2, 0], [0, 2])
+
+
 def test_copies_of_a_response_become_one_at_their_mean_rank(tmp_path):
     """A page that forces an order may part equal texts; their scores cannot differ."""
     found = load_one(tmp_path, {"prompt": "a", "responses": ["x", "y", "x", "z"], "ranks": [0, 1, 2, 3]})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from posttrain.data.conversation_pairs import is_transcript, messages_pair, transcript_pair
-from posttrain.data.demonstrations import Dropped
+from posttrain.data.demonstrations import Dropped, as_messages
 from posttrain.data.finish_reasons import read_finish_reasons
 from posttrain.data.held_out import is_in_share
 from posttrain.data.messages import read_prompt, read_text
@@ -73,8 +73,8 @@ def count_dropped(left_out: Iterable[tuple[str, str]]) -> list[Dropped]:
 
 
 def prompt_key(ranking: Ranking) -> str:
-    """Equal for rankings of one prompt, whoever made them."""
-    return json.dumps(ranking.prompt, sort_keys=True, ensure_ascii=False)
+    """Equal for rankings of one prompt, whoever made them: text is what a user says, alone or as a message."""
+    return json.dumps(as_messages(ranking.prompt, "user"), sort_keys=True, ensure_ascii=False)
 
 
 def split_by_prompt(
