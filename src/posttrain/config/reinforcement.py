@@ -23,9 +23,9 @@ class ReinforcementConfig(RecipeConfig):
 
     steps: int = Field(100, ge=1)
     """Rounds of generate, score, update."""
-    prompts_per_step: int = Field(16, ge=1)
+    prompts_per_step: int = Field(ge=1)
     """Prompts in a step."""
-    responses_per_prompt: int = Field(8, ge=1)
+    responses_per_prompt: int = Field(ge=1)
     """Responses to each."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimiser steps that one pass over a step's responses is split into."""
