@@ -39,11 +39,6 @@ class PromptStream:
         return self._epoch
 
     @property
-    def num_taken(self) -> int:
-        """Prompts taken since the beginning of the first epoch."""
-        return self._epoch * len(self._prompts) + self._position
-
-    @property
     def fingerprint(self) -> str:
         """A digest of all prompts with their columns, in order; the data's own where it has one."""
         if self._fingerprint is None:

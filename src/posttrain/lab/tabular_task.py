@@ -61,10 +61,6 @@ class TabularTask:
         """The prefix without its last word: `[S]`; the empty one is its own."""
         return (torch.arange(self.num_states) - 1).clamp(min=0) // len(self.words)
 
-    def words_of(self, tokens: Sequence[int]) -> tuple[str, ...]:
-        """The words of token ids, the end token shown as "."."""
-        return tuple((*self.words, ".")[token] for token in tokens)
-
 
 @dataclass(frozen=True)
 class ExactValues:

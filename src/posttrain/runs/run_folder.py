@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,14 +120,6 @@ class RunFolder:
             f"{self.path} is being written by process {pid} on {host} since {since}, and two would spoil "
             f"each other's files. Wait for it to end, stop it (kill {pid}), or choose another output folder."
         )
-
-    def start_over(self) -> None:
-        """Everything of the run that was here is gone, and nothing else; call it under `lock`."""
-        for path in self._own_paths():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path not in (self._lock_file, self._lock_owner):
-                path.unlink(missing_ok=True)
 
     def _own_paths(self) -> list[Path]:
         return [path for path in vars(self).values() if isinstance(path, Path) and path != self.path]

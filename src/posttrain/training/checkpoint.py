@@ -116,10 +116,6 @@ class CheckpointStore:
         self._delete_old()
         return target
 
-    def latest(self) -> Path | None:
-        """The newest checkpoint that has every file at its size, or None; warns of damaged ones."""
-        return next(self._complete(), None)
-
     def load(self, folder: Path | None = None) -> Checkpoint | None:
         """The newest checkpoint whose every byte is as it was written; None when nothing was ever saved.
 
