@@ -100,6 +100,7 @@ def train_on_own_samples(
         ) as session,
     ):
         if not session.is_complete:
+            _keep_the_held_out_judge(session, held_out_judge)
             run = PolicyRun.open(config, prompts, judge, held_out_judge, session)
             algorithm = start(config, run)
             run.evaluate(0)
@@ -171,6 +172,8 @@ class PolicyRun:
         self.prompts.check_lengths(self.config.sampling.max_new_tokens, max_length)
         self.session.record_start(str(self.policy.device))
         self.session.view.note(_plan_in_words(self.config, self.policy))
+        if remark := cut_responses_pay(self.config):
+            self.session.view.note(remark)
 
     def load_weights(self, step: int) -> None:
         """The engine samples with the weights of after this step."""
@@ -261,6 +264,29 @@ def _held_out_judge(
     if config.evaluation.reward is None:
         return contextlib.nullcontext(judge)
     return open_reward(config.evaluation.reward, prompts.verifier, compute=config.compute)
+
+
+def _keep_the_held_out_judge(session: TrainingSession, judge: WeightedSum) -> None:
+    """ConfigError when earlier held-out scores of this run were given by others; code of users may change, as in rewards."""
+    names = [name.partition(" ")[0] for name in term_names(judge)]
+    session.keep_the_same(
+        "held_out_reward",
+        names,
+        refusal=f"held-out responses of this run were judged by {', '.join(session.fact('held_out_reward') or ())}, and "
+        f"now would be by {', '.join(names)}: the scores could not be compared. Go on with the same judge (a reward "
+        "model is told by its weights), or choose another output folder.",
+    )
+
+
+def cut_responses_pay(config: ReinforcementConfig) -> str | None:
+    """What to know where a reward model gives cut responses 0 and they are trained on: it is its average score."""
+    overlong = vars(config)["algorithm"].overlong  # every recipe that samples has one
+    if overlong not in ("score", "zero") or all(term.model is None for term in config.reward.terms):
+        return None
+    return (
+        "a response that is cut by length earns 0 from a reward model, as much as an average reference answer, so "
+        'being cut can pay. algorithm.overlong = "mask" leaves cut responses out of training.'
+    )
 
 
 def _plan_in_words(config: ReinforcementConfig, policy: LanguageModel) -> str:
