@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.tiny_models import save_tiny_model
+from tests.tiny_reward_models import save_tiny_reward_model
 
 from posttrain.commands.evaluate import config_of_run
 from posttrain.config.grpo import GRPOConfig
@@ -50,6 +51,19 @@ def test_held_out_responses_are_judged_by_their_own_rule(model, tmp_path):
 def test_evaluating_the_run_again_uses_that_rule(model, tmp_path):
     grpo(config(model, tmp_path / "run", reward=CONTAINS))
     assert [term.name for term in config_of_run(tmp_path / "run", []).reward.terms] == ["contains"]
+
+
+def test_a_held_out_judge_with_other_weights_is_another_experiment(model, tmp_path):
+    """The same path: the configuration does not tell the two reward models apart."""
+    folder = save_tiny_reward_model(tmp_path / "reward", seed=2)
+    by_model = {"terms": [{"model": str(folder)}]}
+    grpo(config(model, tmp_path / "run", reward=by_model))
+    longer = config(model, tmp_path / "run", reward=by_model).model_copy(update={"steps": 2})
+    save_tiny_reward_model(folder, seed=3)
+    with pytest.raises(ConfigError, match=r"judged by reward_model@.*now would be by reward_model@"):
+        grpo(longer)
+    save_tiny_reward_model(folder, seed=2)
+    assert grpo(longer).step == 2
 
 
 def test_another_rule_is_another_experiment(model, tmp_path):

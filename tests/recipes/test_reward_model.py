@@ -319,6 +319,33 @@ def test_too_few_reference_answers_are_said_before_training(model, tmp_path):
         )
 
 
+@pytest.mark.parametrize("changed", ["train", "held_out", "answers"])
+def test_other_data_before_the_first_checkpoint_are_another_run_too(model, tmp_path, monkeypatch, changed):
+    files = {
+        name: write(tmp_path / f"{name}.jsonl", made_rankings(by_length, count=6, seed=seed))
+        for seed, name in enumerate(("train", "held_out", "answers"))
+    }
+    made = config(
+        model,
+        files["train"],
+        tmp_path / "run",
+        steps=1,
+        data={"path": files["train"], "held_out_path": files["held_out"]},
+        calibration={"path": files["answers"]},
+    )
+
+    def interrupted(*_args, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("posttrain.training.learner.Learner.update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reward_model(made)
+    write(files[changed], made_rankings(by_length, count=6, seed=9))
+    with pytest.raises(ConfigError, match="comparisons of this run have changed"):
+        reward_model(made)
+
+
 def test_wrong_settings(model, tmp_path):
     for wrong in ({"kind": "plackett_luce", "margin": 1.0}, {"label_smoothing": 0.5}, {"ties": "keep"}):
         with pytest.raises(ValueError, match="preference"):

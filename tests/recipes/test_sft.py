@@ -14,7 +14,7 @@ from posttrain.config.demonstrations import DemonstrationSection
 from posttrain.data.conversation_encoding import encode_demonstrations
 from posttrain.data.conversation_format import ConversationFormat
 from posttrain.data.demonstrations import Demonstration
-from posttrain.errors import CheckpointError, ConfigError, DataError
+from posttrain.errors import ConfigError, DataError
 from posttrain.models.loading import load_language_model
 from posttrain.recipes.demonstrations import open_demonstrations, packed_batch
 from posttrain.training.next_token_objective import NextToken
@@ -213,10 +213,28 @@ def test_other_data_do_not_go_on_with_a_run(tmp_path, model):
     sft(made)
     longer = made.model_copy(update={"steps": 3})
     write(tmp_path / "own.jsonl", many(9))
-    with pytest.raises(CheckpointError, match="not those that this run was started with"):
+    with pytest.raises(ConfigError, match="not those that this run was started with"):
         sft(longer)
     write(tmp_path / "own.jsonl", many(8))
     assert sft(longer).step == 3
+
+
+def test_other_data_before_the_first_checkpoint_are_another_run_too(tmp_path, model, monkeypatch):
+    """What was measured before the first step is kept, and would be of other held-out examples."""
+    made = config(tmp_path, model, many(8), steps=1, data={"held_out_share": 0.3})
+    with monkeypatch.context() as patch:
+        patch.setattr("posttrain.training.learner.Learner.update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sft(made)
+    write(tmp_path / "own.jsonl", many(9))
+    with pytest.raises(ConfigError, match="not those that this run was started with"):
+        sft(made)
+    write(tmp_path / "own.jsonl", many(8))
+    assert sft(made).step == 1
+
+
+def interrupted(*_args, **_more):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,14 @@ class Comparisons:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of what is trained on, in order."""
+        """A digest of what is trained on and what is held out, in order."""
         digest = hashlib.sha256()
-        for item in self.train:
-            own = item.ranking
-            digest.update(json.dumps([own.ranks, own.weight, own.margin]).encode())
-            digest.update(str([(r.prompt.token_ids, r.response_ids) for r in item.rollouts]).encode())
+        for part in (self.train, self.held_out):
+            for item in part:
+                own = item.ranking
+                digest.update(json.dumps([own.ranks, own.weight, own.margin]).encode())
+                digest.update(str([(r.prompt.token_ids, r.response_ids) for r in item.rollouts]).encode())
+            digest.update(b"|")
         return digest.hexdigest()
 
 

@@ -267,12 +267,13 @@ def _held_out_judge(
 
 
 def _keep_the_held_out_judge(session: TrainingSession, judge: WeightedSum) -> None:
-    """ConfigError when earlier held-out scores of this run were given by others; code of users may change, as in rewards."""
+    """ConfigError when others gave earlier held-out scores of this run; the code of users may change, as in rewards."""
+    earlier = session.fact("held_out_reward") or ()
     names = [name.partition(" ")[0] for name in term_names(judge)]
     session.keep_the_same(
         "held_out_reward",
         names,
-        refusal=f"held-out responses of this run were judged by {', '.join(session.fact('held_out_reward') or ())}, and "
+        refusal=f"held-out responses of this run were judged by {', '.join(earlier)}, and "
         f"now would be by {', '.join(names)}: the scores could not be compared. Go on with the same judge (a reward "
         "model is told by its weights), or choose another output folder.",
     )

@@ -8,6 +8,7 @@ The loop itself is `recipes.supervised`: a step's rankings are a function of the
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ from posttrain.types import Prompt, Rollout
 PICTURE = "reward_model.png"
 """In the run's folder: calibration, margins, and score against length of the held-out comparisons."""
 
-_FACT = "comparisons"
 _SHOWN = ("accuracy", "accuracy_low", "accuracy_high", "loss", "calibration_error")
 """The held-out numbers on the screen; all of them are in evaluations.jsonl."""
 
@@ -58,7 +58,7 @@ def reward_model(config: RewardModelConfig) -> SupervisedResult:
         may_change=may_change_on_resume(config.optimizer),
     ) as session:
         if not session.is_complete:
-            _check_same_data(session, comparisons)
+            _check_same_data(session, comparisons, answers)
             _RewardModelRun(config, session, comparisons, answers).train()
         return supervised_result(session)
 
@@ -217,15 +217,16 @@ def _reference_answers(config: RewardModelConfig, comparisons: Comparisons) -> _
     return _Answers(drawn, f"{len(drawn)} answers of {path.name}")
 
 
-def _check_same_data(session: TrainingSession, comparisons: Comparisons) -> None:
-    """ConfigError when an earlier start of this run trained on other comparisons."""
-    earlier, now = session.fact(_FACT), comparisons.fingerprint
-    if session.first_step > 1 and earlier not in (None, now):
-        raise ConfigError(
-            "the comparisons of this run have changed since it was started (or the tokenizer has), so its steps "
-            "would not be the same. Restore the data, or choose another output folder."
-        )
-    session.keep_fact(_FACT, now)
+def _check_same_data(session: TrainingSession, comparisons: Comparisons, answers: _Answers) -> None:
+    """ConfigError when an earlier start of this run was of other comparisons or reference answers."""
+    digest = hashlib.sha256(comparisons.fingerprint.encode())
+    digest.update(repr([(prompt.content, text) for prompt, text in answers.answers]).encode())
+    session.keep_the_same(
+        "data",
+        digest.hexdigest(),
+        refusal="the comparisons of this run have changed since it was started (trained on, held out or calibrated on; "
+        "or the tokenizer has): another experiment. Restore the data, or choose another output folder.",
+    )
 
 
 def _check_length(config: RewardModelConfig, model: ScalarModel, comparisons: Comparisons) -> None:

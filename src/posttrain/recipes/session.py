@@ -188,12 +188,17 @@ class TrainingSession:
         """What an earlier start of this run kept under this name, or None."""
         return self.folder.read_facts().get(name)
 
-    def keep_the_same(self, name: str, value: Any) -> None:
-        """ConfigError when an earlier start of this run kept another value under this name."""
+    def keep_the_same(self, name: str, value: Any, *, refusal: str | None = None) -> None:
+        """ConfigError when an earlier start of this run kept another value under this name.
+
+        `refusal` says what that means and what to do; without it the name is a setting of `compute`. Also before
+        the first checkpoint: the held-out numbers before the first step are kept, and would be another's.
+        """
         earlier = self.fact(name)
         if earlier is not None and earlier != value:
             raise ConfigError(
-                f"this run computed with {name} {earlier} so far, and would with {value} on this machine: another "
+                refusal
+                or f"this run computed with {name} {earlier} so far, and would with {value} on this machine: another "
                 f'experiment. Set compute.{name} = "{earlier}", or choose another output folder.'
             )
         self.keep_fact(name, value)

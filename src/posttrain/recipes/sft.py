@@ -15,7 +15,7 @@ from functools import cached_property
 from posttrain.batches import PackedBatch
 from posttrain.config.sft import SFTConfig
 from posttrain.data.example_order import ExampleOrder
-from posttrain.errors import CheckpointError, DataError
+from posttrain.errors import DataError
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.target_predictions import predict_targets
 from posttrain.models.tokenizer_loading import load_tokenizer
@@ -135,13 +135,12 @@ class _Run:
         ]
 
     def _keep_the_data(self, session: TrainingSession) -> None:
-        earlier, now = session.fact("data"), self.data.fingerprint
-        if session.first_step > 1 and earlier not in (None, now):
-            raise CheckpointError(
-                f"the demonstrations in {self.config.data.path} are not those that this run was started with, so its "
-                "steps would be others. Restore the data, or choose another output folder."
-            )
-        session.keep_fact("data", now)
+        session.keep_the_same(
+            "data",
+            self.data.fingerprint,
+            refusal=f"the demonstrations in {self.config.data.path}, or those that are held out, are not those that "
+            "this run was started with: another experiment. Restore the data, or choose another output folder.",
+        )
 
     def _say_what_there_is(self, session: TrainingSession) -> None:
         config, order = self.config, self.order
