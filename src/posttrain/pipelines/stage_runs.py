@@ -71,12 +71,12 @@ def run_sample(config: SampleConfig) -> StageReport:
 
     result = sample(config)
     outcome = f"{result.num_responses} responses to {result.num_prompts} prompts"
-    if result.num_cut:
-        outcome += f", {result.num_cut} equal ones cut"
+    if result.num_duplicates:
+        outcome += f", {result.num_duplicates} duplicates left out"
     numbers = {
         "num_prompts": result.num_prompts,
         "num_responses": result.num_responses,
-        "num_cut": result.num_cut,
+        "num_duplicates": result.num_duplicates,
     }
     return StageReport(outcome, numbers, result.is_complete)
 
@@ -138,7 +138,8 @@ def _take_rankings(config: RankStageConfig) -> StageReport:
     config.output.parent.mkdir(parents=True, exist_ok=True)
     replace_file(config.output, config.rankings.read_bytes())
     count = len(loaded.rankings)
-    return StageReport(f"{count} rankings of people", {"num_rankings": count})
+    left_out = [f"{dropped.count} left out: {dropped.reason}" for dropped in loaded.dropped]
+    return StageReport("; ".join([f"{count} rankings of people", *left_out]), {"num_rankings": count})
 
 
 def _policy(result: Any) -> StageReport:
