@@ -142,7 +142,7 @@ def compare(*files: str, config: _settings(CompareConfig) = None) -> None:  # ty
 
 @app.command
 def pipeline(config_file: ConfigFile = None, /, *, config: _settings(PipelineConfig) = None) -> None:  # type: ignore[valid-type]
-    """Run stages that hand their outputs to each other; done ones are skipped, an interrupted one is gone on with."""
+    """Run stages that hand their outputs to each other; done ones are skipped, an interrupted one is resumed."""
     from posttrain.commands.pipeline import run_pipeline
 
     run_pipeline(config)

@@ -27,7 +27,7 @@ def test_a_sample_reads_back(tmp_path_factory, responses):
     assert line.count(b"\n") == 1
     path.write_bytes(line)
     assert read_samples(path) == [sample]
-    assert sample.num_cut == 7 - len(responses)
+    assert sample.num_duplicates == 7 - len(responses)
     rollout = sample.rollouts()[0]
     assert (rollout.text, rollout.prompt.columns["answer"]) == (responses[0], "7")
 

@@ -45,7 +45,7 @@ def test_one_line_a_prompt_with_its_columns(model, tmp_path):
     result = sample(config(model, tmp_path / "run"))
     assert result.is_complete
     samples = read_samples(result.responses_file)
-    assert (len(samples), result.num_prompts, result.num_responses, result.num_cut) == (7, 7, 28, 0)
+    assert (len(samples), result.num_prompts, result.num_responses, result.num_duplicates) == (7, 7, 28, 0)
     for item in samples:
         assert item.sample_id.startswith("sums/train/")
         assert item.columns["answer"].isdigit()
@@ -98,12 +98,12 @@ def test_distinct_responses_and_further_draws(model, tmp_path):
     ):
         texts = [text.strip() for text in before.responses]
         assert [text.strip() for text in kept.responses] == list(dict.fromkeys(texts))
-        assert kept.num_cut == 4 - len(set(texts))
+        assert kept.num_duplicates == 4 - len(set(texts))
         assert filled.responses[: len(kept.responses)] == kept.responses
         assert len({text.strip() for text in filled.responses}) == len(filled.responses) <= 4
         assert 4 <= filled.num_drawn <= 16
-    assert once.num_cut > 0
-    assert once.num_cut == sum(item.num_cut for item in read_samples(once.responses_file))
+    assert once.num_duplicates > 0
+    assert once.num_duplicates == sum(item.num_duplicates for item in read_samples(once.responses_file))
     assert more.num_responses > once.num_responses
     assert more.num_incomplete > 0  # three tokens give no four texts
 

@@ -22,8 +22,8 @@ def sample_responses(config: SampleConfig) -> None:
 def summary(result: SampleResult) -> str:
     """What came of it in one line."""
     parts = [f"{result.num_responses} responses to {result.num_prompts} prompts"]
-    if result.num_cut:
-        parts.append(f"{result.num_cut} cut because an equal one was there")
+    if result.num_duplicates:
+        parts.append(f"{result.num_duplicates} left out as duplicates")
     if result.num_incomplete:
         parts.append(f"{result.num_incomplete} prompts with fewer than were asked for")
     return ", ".join(parts)

@@ -23,4 +23,4 @@ class DemoConfig(Section):
     only_grpo: bool = False
     """Leave out ranking, reward model and PPO: GRPO with a verifier alone, in a third of the time."""
     fresh: bool = False
-    """Start over, where otherwise an unfinished demo is gone on with."""
+    """Start over, where otherwise an unfinished demo is resumed."""

@@ -28,7 +28,7 @@ class SampleConfig(Section):
     responses_per_prompt: int = Field(4, ge=1)
     """Responses to each prompt."""
     distinct: bool = False
-    """Keep each text once a prompt, so that nobody ranks two equal responses; what was cut is counted."""
+    """Keep each text once a prompt, so that nobody ranks two equal responses; what was left out is counted."""
     further_draws: int = Field(0, ge=0)
     """With `distinct`: so many more responses are drawn, once, for each prompt that lacks some."""
     prompts_per_chunk: int = Field(32, ge=1)

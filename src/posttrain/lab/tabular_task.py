@@ -40,7 +40,7 @@ class TabularTask:
 
     @property
     def num_states(self) -> int:
-        """How many prefixes can be gone on with."""
+        """How many prefixes can be continued."""
         return len(self.end_rewards)
 
     @property

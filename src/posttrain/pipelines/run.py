@@ -1,4 +1,4 @@
-"""The pipeline itself: each stage in order, skipped, gone on with or done, and its record kept."""
+"""The pipeline itself: each stage in order, skipped, resumed or done, and its record kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a stage is done, to be gone on with, or to be done again, and why."""
+"""Whether a stage is done, to be resumed, or to be done again, and why."""
 
 from __future__ import annotations
 

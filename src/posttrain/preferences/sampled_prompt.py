@@ -39,7 +39,7 @@ class SampledPrompt:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def num_cut(self) -> int:
+    def num_duplicates(self) -> int:
         """Responses that were drawn and not kept, because an equal one was."""
         return self.num_drawn - len(self.responses)
 

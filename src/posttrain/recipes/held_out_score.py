@@ -23,7 +23,10 @@ class HeldOutScore:
 
 
 def held_out_score(
-    config: EvaluateConfig, *, note: Callable[[str], None], before_loading: Callable[[], object] = lambda: None
+    config: EvaluateConfig,
+    *,
+    note: Callable[[str], None],
+    before_loading: Callable[[], object] = lambda: None,
 ) -> HeldOutScore:
     """Scores `config.model` on the held-out prompts of `config.data`.
 

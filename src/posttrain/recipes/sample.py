@@ -48,7 +48,7 @@ _DONE = "prompts_and_lines"
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What a run came to; `num_cut` counts responses that an equal one of the same prompt made superfluous.
+    """What a run came to; `num_duplicates` counts responses that an equal one of the same prompt made superfluous.
 
     `num_incomplete` counts prompts with fewer responses than were asked for, `is_complete` is False when the run
     was interrupted before its last prompt.
@@ -58,7 +58,7 @@ class SampleResult:
     responses_file: Path
     num_prompts: int
     num_responses: int
-    num_cut: int
+    num_duplicates: int
     num_incomplete: int
     is_complete: bool
 
@@ -289,7 +289,7 @@ def _result(config: SampleConfig, folder: RunFolder, file: Path, *, is_complete:
         responses_file=file,
         num_prompts=len(samples),
         num_responses=sum(len(sample.responses) for sample in samples),
-        num_cut=sum(sample.num_cut for sample in samples),
+        num_duplicates=sum(sample.num_duplicates for sample in samples),
         num_incomplete=sum(len(sample.responses) < config.responses_per_prompt for sample in samples),
         is_complete=is_complete,
     )

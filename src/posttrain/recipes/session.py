@@ -142,7 +142,7 @@ class TrainingSession:
         if self.steps_done < self.num_steps:
             return False
         try:
-            # A run that was gone on with still has the model of its earlier end.
+            # A run that was resumed still has the model of its earlier end.
             exported = json.loads((self.folder.model / EXPORTED).read_bytes())
         except (OSError, ValueError):
             return False
