@@ -87,6 +87,10 @@ def _id_of(record: Record, default: str) -> str:
     )
 
 
+PARQUET: Final = (".parquet", ".pq")
+"""How the names of Parquet files end."""
+
+
 def open_rows(path: Path) -> tuple[Iterator[_Row], str]:
     """The rows of a JSONL or Parquet file, read one by one, and what to call one of them."""
     if path.is_dir():
@@ -99,7 +103,7 @@ def open_rows(path: Path) -> tuple[Iterator[_Row], str]:
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson", ".json"):
         return _jsonl_rows(path), "line"
-    if suffix in (".parquet", ".pq"):
+    if suffix in PARQUET:
         return _parquet_rows(path), "row"
     raise DataError(f"{path} is neither .jsonl nor .parquet; convert it, one record a line or row")
 

@@ -124,6 +124,7 @@ def run_evaluate(config: EvaluateConfig) -> StageReport:
 
 def _take_rankings(config: RankStageConfig) -> StageReport:
     from posttrain.data.comparisons import load_rankings
+    from posttrain.data.record_files import PARQUET
     from posttrain.preferences.rankings_file import encode_ranking
 
     assert config.rankings is not None
@@ -136,12 +137,11 @@ def _take_rankings(config: RankStageConfig) -> StageReport:
             '4 responses for example "ranks": [1, 0, 2, 2]), save it under that name, and give the same command again.'
         )
     loaded = load_rankings(config.rankings)
-    if not loaded.rankings:
-        reasons = "; ".join(map(str, loaded.dropped))
-        raise DataError(f"{config.rankings} has no ranking that teaches anything ({reasons}). Add some.")
     config.output.parent.mkdir(parents=True, exist_ok=True)
-    # As JSONL whatever the file was: the stages behind tell a Parquet file by its name.
-    replace_file(config.output, map(encode_ranking, loaded.rankings))
+    if config.rankings.suffix.lower() in PARQUET:  # the stages behind tell a file's kind by its name
+        replace_file(config.output, map(encode_ranking, loaded.rankings))
+    else:
+        replace_file(config.output, config.rankings.read_bytes())
     count = len(loaded.rankings)
     left_out = [f"{dropped.count} left out: {dropped.reason}" for dropped in loaded.dropped]
     return StageReport("; ".join([f"{count} rankings of people", *left_out]), {"num_rankings": count})
