@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "distributed", "training", "evaluation", "runs", "preferences",
     },
     # The one room that knows several recipes: it runs them one after another.
-    "pipelines": {"types", "errors", "config", "data", "evaluation", "runs", "recipes"},
+    "pipelines": {"types", "errors", "config", "data", "preferences", "evaluation", "runs", "recipes"},
     "cli": {"errors", "config", "recipes", "commands"},
     "commands": {"types", "errors", "config", "data", "models", "rollouts", "rewards", "evaluation", "recipes", "runs", "lab", "pipelines"},
     "__init__": {"types", "errors", "config", "recipes", "pipelines"},

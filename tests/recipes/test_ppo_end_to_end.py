@@ -12,9 +12,13 @@ from tests.tiny_models import save_tiny_model, tiny_language_model, tiny_tokeniz
 from transformers import AutoModelForCausalLM
 
 from posttrain import PPOConfig, ppo
+from posttrain.batches import TokenBatch
 from posttrain.errors import ConfigError, InvariantError, ModelError
+from posttrain.models.loading import load_language_model
 from posttrain.models.reward_model import Calibration, RewardModelDescription
-from posttrain.models.scalar_model import is_scalar_model, load_scalar_model, scalar_model_of
+from posttrain.models.scalar_model import ScalarModel, is_scalar_model, load_scalar_model, scalar_model_of
+from posttrain.models.value_head import PolicyWithValueHead
+from posttrain.recipes.critics import Critic
 from posttrain.runs.run_log import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -122,17 +126,40 @@ def test_what_it_leaves_behind(config, model, kind):
         assert (result.model_folder / "value_head.safetensors").exists()
 
 
-def test_a_trained_critic_can_be_started_from(config):
+@pytest.fixture
+def first_tokens(monkeypatch) -> list[TokenBatch]:
+    """The token batches that critics were asked about, of each run's steps in turn."""
+    found: list[TokenBatch] = []
+    values = Critic.values
+
+    def remembered(self, tokens, minibatches):
+        found.append(tokens)
+        return values(self, tokens, minibatches)
+
+    monkeypatch.setattr(Critic, "values", remembered)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["own", "head"])
+def test_a_trained_critic_can_be_started_from(config, model, first_tokens, kind):
     """The saved critic, and the saved head, are what the next run's critic says at its first step."""
-    for kind, start in (("own", "critic"), ("head", ".")):
-        first = ppo(config(critic={"kind": kind}, output=config().output.with_name(kind)))
-        second = ppo(
-            config(
-                critic={"kind": kind, "start": str(first.model_folder / start)},
-                output=config().output.with_name(f"{kind}2"),
-            ),
-        )
-        assert read_metrics(second.run_folder)[0]["value_std"] > 0.0
+    faster = {"kind": kind, "optimizer": {"learning_rate": 1e-2}}
+    first = ppo(config(critic=faster, output=config().output.with_name("first")))
+    start = first.model_folder / "critic" if kind == "own" else first.model_folder
+    first_tokens.clear()
+    second = ppo(config(critic={"kind": kind, "start": str(start)}))
+    saved: ScalarModel | PolicyWithValueHead
+    if kind == "own":
+        saved = load_scalar_model(start, dtype=torch.float32, device="cpu")
+    else:
+        saved = PolicyWithValueHead(load_language_model(model, dtype=torch.float32, device="cpu"))
+        saved.load_head(start)
+    tokens = first_tokens[0]
+    expected = saved.values_without_graph(tokens)[tokens.response_mask].double()
+    row = read_metrics(second.run_folder)[0]
+    assert row["value_mean"] == pytest.approx(float(expected.mean()), rel=1e-4)
+    assert row["value_std"] == pytest.approx(float(expected.std(correction=0)), rel=1e-3)
+    assert row["value_std"] > 1e-3
 
 
 def test_the_critic_may_start_alone(config, model):
@@ -168,6 +195,35 @@ def test_cut_responses(config, overlong):
         assert all(row["trained_share"] == 1.0 for row in rows)
 
 
+def test_a_cut_response_is_worth_what_the_critic_says_of_its_end(config, tmp_path, first_tokens):
+    """With lambda 1 the return of every token is the score, or for a cut response the value where it stopped."""
+    folder = tmp_path / "critic"
+    critic = scalar_model_of(tiny_language_model(seed=5), head="normal")
+    critic.save(folder)
+    result = ppo(
+        config(
+            algorithm={"overlong": "bootstrap", "gae_lambda": 1.0},
+            critic={"start": str(folder)},
+            sampling={"max_new_tokens": 3},
+            steps=1,
+            prompts_per_step=12,
+        )
+    )
+    samples = [json.loads(line) for line in (result.run_folder / "samples.jsonl").read_text().splitlines()]
+    tokens = first_tokens[0]
+    assert len(samples) == len(tokens) == 24
+    is_cut = torch.tensor([sample["finish_reason"] == "length" for sample in samples])
+    assert tokens.response_lengths[is_cut].tolist() == [3] * int(is_cut.sum())
+    with torch.no_grad():
+        ends = critic.end_values(tokens)
+    worth = torch.where(is_cut, ends, torch.tensor([sample["score"] for sample in samples]))
+    assert ends[is_cut].abs().min() > 1e-3, "with values of 0 this would be the setting zero"
+    of_tokens = worth[:, None].expand_as(tokens.response_mask)[tokens.response_mask].double()
+    row = read_metrics(result.run_folder)[0]
+    assert row["return_mean"] == pytest.approx(float(of_tokens.mean()), rel=1e-4)
+    assert row["return_std"] == pytest.approx(float(of_tokens.std(correction=0)), rel=1e-3)
+
+
 def test_epochs_and_minibatches_move_the_ratio_and_clip_the_values(config):
     result = ppo(
         config(
@@ -189,6 +245,15 @@ def test_the_kl_coefficient_adapts(config, where):
     result = ppo(config(algorithm=section, steps=3))
     found = [row["kl_coef"] for row in read_metrics(result.run_folder)]
     assert found == pytest.approx([0.1, 0.09, 0.081])
+
+
+@pytest.mark.parametrize("where", ["loss", "reward"])
+def test_the_kl_coefficient_rises_above_its_target(config, where):
+    """The first KL is 0, below any target; after an update it is above a tiny one."""
+    section = {"kl_coef": 0.1, "kl": "k3", "kl_in": where, "kl_target": 1e-9, "kl_horizon": 24}
+    rows = read_metrics(ppo(config(algorithm=section, steps=4)).run_folder)
+    assert all(row["response_kl"] > 1e-8 for row in rows[1:])
+    assert [row["kl_coef"] for row in rows] == pytest.approx([0.1, 0.09, 0.099, 0.1089])
 
 
 @pytest.mark.parametrize("kind", ["own", "head"])
@@ -251,8 +316,6 @@ def test_a_critic_of_another_width_is_fine_as_a_network_of_its_own(config, tmp_p
 
 
 def test_a_head_of_another_width_and_no_critic_are_refused(config, tmp_path):
-    from posttrain.models.value_head import PolicyWithValueHead
-
     (tmp_path / "wide").mkdir()
     PolicyWithValueHead(tiny_language_model(hidden_size=64)).save_head(tmp_path / "wide")
     with pytest.raises(ModelError, match="width 64"):
