@@ -170,8 +170,8 @@ def test_length_reward() -> None:
     [
         (RewardTerm(name="exact_anser"), "did you mean 'exact_answer'"),
         (RewardTerm(name="zzz"), "known: contains"),
-        (RewardTerm(), "either `name`"),
-        (RewardTerm(name="contains", function="a.py:b"), "one of them"),
+        (RewardTerm(), "one of `name`"),
+        (RewardTerm(name="contains", function="a.py:b"), "one of `name`"),
         (RewardTerm(name="exact_answer", options={"mod": "whole"}), "did you mean 'mode'"),
         (RewardTerm(name="exact_answer", options={"mode": "hole"}), "one of final, last_number, whole"),
         (RewardTerm(name="regular_expression"), "needs the option 'pattern'"),

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from posttrain.algorithms.inputs import at_least_float32, check_same_shape
+from posttrain.algorithms.plackett_luce import tied_choice_loss
 
 RankingKind = Literal["pairs", "plackett_luce"]
 TieHandling = Literal["leave_out", "learn"]
-MAX_TIED = 12
 
 
 def preference_probability(reward_i: Tensor, reward_j: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def ranking_loss(
             raise ValueError("margin and label_smoothing are of pairs: use kind='pairs', or leave them 0")
         loss = rewards.sum() * 0.0
         for rank in ranks.unique():
-            loss = loss + _tied_choice_loss(rewards[ranks == rank], rewards[ranks > rank])
+            loss = loss + tied_choice_loss(rewards[ranks == rank], rewards[ranks > rank])
         return loss
     raise ValueError(f"unknown kind {kind!r}: choose 'pairs' or 'plackett_luce'")
 
@@ -126,27 +126,6 @@ def compared_loss(
     smoothing = torch.where(pairs.is_tie, 0.5, torch.as_tensor(label_smoothing, dtype=chosen.dtype))
     ahead = torch.where(pairs.is_tie, 0.0, torch.as_tensor(margin, dtype=chosen.dtype, device=chosen.device))
     return pairwise_loss(chosen, rejected, margin=ahead, label_smoothing=smoothing)
-
-
-def _tied_choice_loss(tied: Tensor, worse: Tensor) -> Tensor:
-    """Average over the orders of `tied` of `sum_k logsumexp(those left) - r_(k)`; `worse` are always left.
-
-    In a random order the tied ones left before the k-th choice are a uniformly random subset of their size,
-    so the average over the orders is the sum over sizes of the mean over subsets of that size: 2^m terms
-    instead of m!.
-    """
-    size = tied.numel()
-    if size > MAX_TIED:
-        raise ValueError(
-            f"{size} responses share a rank; 'plackett_luce' takes {MAX_TIED} at most: use kind='pairs'"
-        )
-    subsets = torch.arange(1, 2**size, device=tied.device)
-    chosen = (subsets[:, None] >> torch.arange(size, device=tied.device)) & 1 == 1
-    left = torch.where(chosen, tied, -torch.inf)
-    normalizers = torch.logsumexp(torch.cat([left, worse.expand(len(subsets), -1)], dim=1), dim=1)
-    members = chosen.sum(dim=1)
-    per_size = torch.bincount(members, minlength=size + 1)
-    return (normalizers / per_size[members]).sum() - tied.sum()
 
 
 def center_regularizer(rewards: Tensor) -> Tensor:

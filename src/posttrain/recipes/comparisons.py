@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from posttrain.algorithms.bradley_terry import MAX_TIED
+from posttrain.algorithms.plackett_luce import MAX_TIED
 from posttrain.batches import PreferenceBatch, RankedRollouts
 from posttrain.config.reward_model import ComparisonSection, RewardModelConfig
 from posttrain.data.comparisons import count_dropped, load_rankings, prompt_key, split_by_prompt
