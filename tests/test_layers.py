@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "lab": {"types", "errors", "config", "algorithms"},
     "runs": {"types", "errors", "evaluation"},
     "preferences": {"types", "errors", "data"},
+    "web": {"types", "errors", "preferences"},
     "recipes": {
         "types", "errors", "batches", "algorithms", "config", "data", "rewards", "models", "rollouts",
         "distributed", "training", "evaluation", "runs", "preferences",
@@ -36,11 +37,22 @@ MAY_IMPORT = {
     # The one room that knows several recipes: it runs them one after another.
     "pipelines": {"types", "errors", "config", "data", "preferences", "evaluation", "runs", "recipes"},
     "cli": {"errors", "config", "recipes", "commands"},
-    "commands": {"types", "errors", "config", "data", "models", "rollouts", "rewards", "evaluation", "recipes", "runs", "lab", "pipelines"},
-    "__init__": {"types", "errors", "config", "recipes", "pipelines"},
+    "commands": {"types", "errors", "config", "data", "models", "rollouts", "rewards", "evaluation", "recipes", "runs", "lab", "pipelines", "preferences", "web"},
+    "__init__": {"types", "errors", "config", "recipes", "pipelines", "preferences"},
     "__main__": {"cli"},
 }  # fmt: skip
-WITHOUT_TORCH = {"types", "errors", "config", "data", "rewards", "evaluation", "runs", "preferences", "cli"}
+WITHOUT_TORCH = {
+    "types",
+    "errors",
+    "config",
+    "data",
+    "rewards",
+    "evaluation",
+    "runs",
+    "preferences",
+    "web",
+    "cli",
+}
 
 
 def modules() -> list[Path]:
