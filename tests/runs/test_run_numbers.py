@@ -9,8 +9,9 @@ import pytest
 
 from posttrain.errors import DataError
 from posttrain.runs.comparison_picture import plot_comparison
+from posttrain.runs.comparison_table import comparison_rows, what_the_note_says
 from posttrain.runs.run_folder import RunFolder
-from posttrain.runs.run_numbers import comparison_rows, run_numbers, what_the_note_says
+from posttrain.runs.run_numbers import run_numbers
 
 
 def made_run(folder, *, algorithm: str, memory: float, update: float, held: dict[str, int], steps: int = 4):

@@ -15,10 +15,11 @@ from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.compare import CompareConfig, PlannedRun, plan_runs, shared_settings
 from posttrain.errors import ConfigError
 from posttrain.runs.comparison_picture import plot_comparison
+from posttrain.runs.comparison_table import comparison_rows, what_the_note_says
 from posttrain.runs.durable_file import replace_file
 from posttrain.runs.resume import compare_configs
 from posttrain.runs.run_folder import RunFolder
-from posttrain.runs.run_numbers import RunNumbers, comparison_rows, run_numbers, what_the_note_says
+from posttrain.runs.run_numbers import RunNumbers, run_numbers
 
 
 def compare_runs(config: CompareConfig) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 import torch
@@ -22,15 +21,15 @@ from posttrain.config.sample import SampleConfig
 from posttrain.config.sections import as_toml_values
 from posttrain.data.messages import with_system_prompt
 from posttrain.data.prompt_stream import PromptStream
-from posttrain.errors import ConfigError, DataError
+from posttrain.errors import DataError
 from posttrain.preferences.sampled_prompt import OWN_COLUMNS, SampledPrompt, encode_sample, read_samples
+from posttrain.recipes.earlier_samples import keep_the_same_dtype, refuse_another_experiment
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
 from posttrain.recipes.setup import load_policy, sampling_of
 from posttrain.rollouts.engine import RolloutEngine
 from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.runs.line_file import append_durably, count_lines, keep_lines
 from posttrain.runs.live_view import LiveView
-from posttrain.runs.resume import compare_configs, refuse_changes
 from posttrain.runs.run_folder import RunFolder
 from posttrain.runs.step_clock import StepClock
 from posttrain.runs.stop_request import StopRequest
@@ -38,9 +37,6 @@ from posttrain.types import Prompt, Rollout, Sampling
 
 RESPONSES = "responses.jsonl"
 """The file in the run's folder: one line a prompt, in the order of the prompts."""
-
-MAY_CHANGE_ON_RESUME = frozenset({"output", "num_prompts", "compute.rollout_rows"})
-"""More prompts come after those that are done; rollout_rows moves the last bits of probabilities, no more."""
 
 _DONE = "prompts_and_lines"
 """Fact of a complete run: how many prompts there were, and lines for those that were not too long."""
@@ -72,7 +68,7 @@ def sample(config: SampleConfig) -> SampleResult:
     folder = RunFolder(config.output)
     file = folder.path / RESPONSES
     with folder.lock():
-        _compare_with_earlier_start(config, folder, file, prompts.held_out)
+        refuse_another_experiment(config, folder, file, prompts.held_out)
         folder.write_config(tomli_w.dumps(as_toml_values(config)))
         is_complete = folder.read_facts().get(_DONE) == [len(prompts.held_out), count_lines(file)]
         if not is_complete:  # else no model is loaded
@@ -98,7 +94,7 @@ class _Run:
     def start(cls, config: SampleConfig, prompts: Prompts, folder: RunFolder, file: Path) -> _Run:
         """Loads the model and renders the prompts."""
         policy = load_policy(config.model, config.compute)
-        _keep_the_same_dtype(folder, str(policy.dtype).removeprefix("torch."))
+        keep_the_same_dtype(folder, str(policy.dtype).removeprefix("torch."))
         notes: list[str] = []
         rendered = RenderedPrompts(
             prompts,
@@ -229,57 +225,6 @@ def _check_columns(prompt: Prompt) -> None:
         raise DataError(
             f"the columns of the prompt {prompt.prompt_id!r} cannot be written as JSON: {error}. Change the data."
         ) from error
-
-
-def _compare_with_earlier_start(
-    config: SampleConfig, folder: RunFolder, file: Path, prompts: Sequence[Prompt]
-) -> None:
-    """ConfigError for settings, DataError for prompts, that would mix two experiments in one file."""
-    num_lines = count_lines(file)
-    if folder.is_run:
-        differences = compare_configs(folder.read_config(), as_toml_values(config), MAY_CHANGE_ON_RESUME)
-        if num_lines:
-            refuse_changes(differences)
-        elif differences:
-            folder.write_facts({})
-    if not num_lines:
-        return
-    keep_lines(file, num_lines)  # without what a crash left half-written
-    if num_lines > len(prompts):
-        raise ConfigError(
-            f"num_prompts = {len(prompts)}, but {num_lines} prompts of {file} are answered already. "
-            f"Set num_prompts to {num_lines} or more, or choose another output."
-        )
-    # In order, though some of the prompts may have been too long for the model.
-    asked = iter(prompts)
-    for line, done in enumerate(read_samples(file), start=1):
-        if not any(_as_asked(config, prompt) == _as_answered(done) for prompt in asked):
-            raise DataError(
-                f"{file}, line {line}: answers {done.sample_id!r}, which is not among the prompts in this place any "
-                "more, or with other columns: the data has changed. Restore it, or choose another output folder."
-            )
-
-
-def _as_asked(config: SampleConfig, prompt: Prompt) -> list[Any]:
-    content = with_system_prompt(prompt.content, config.data.system_prompt)
-    # Through JSON and back, as the file's lines went.
-    row: list[Any] = json.loads(json.dumps([prompt.prompt_id, content, dict(prompt.columns)]))
-    return row
-
-
-def _as_answered(done: SampledPrompt) -> list[Any]:
-    row: list[Any] = json.loads(json.dumps([done.sample_id, done.prompt, dict(done.columns)]))
-    return row
-
-
-def _keep_the_same_dtype(folder: RunFolder, dtype: str) -> None:
-    facts: dict[str, Any] = folder.read_facts()
-    if facts.get("dtype", dtype) != dtype:
-        raise ConfigError(
-            f"the responses so far were computed in {facts['dtype']}, and these would be in {dtype}. "
-            f'Set compute.dtype = "{facts["dtype"]}", or choose another output folder.'
-        )
-    folder.write_facts({**facts, "dtype": dtype})
 
 
 def _result(config: SampleConfig, folder: RunFolder, file: Path, *, is_complete: bool) -> SampleResult:
