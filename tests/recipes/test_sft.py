@@ -119,6 +119,7 @@ def test_an_overfitted_answer_is_said_from_its_first_token_to_its_end(tmp_path, 
     answer = tokenizer("the user said so", add_special_tokens=False)["input_ids"]
     assert greedy(result.model_folder, prompt, 30) == [*answer, tokenizer.eos_token_id]
     assert not (result.run_folder / "samples.html").exists()  # nothing was sampled
+    assert not (result.run_folder / "samples.jsonl").exists()
 
 
 def test_without_a_chat_template_a_completion_ends_with_eos(tmp_path):

@@ -122,6 +122,19 @@ def test_a_whole_row_that_lacks_only_its_newline_is_kept(tmp_path):
     assert path.read_bytes() == b"".join(encode_row(step, {"a": step}) for step in (1, 2, 3))
 
 
+def test_a_run_that_samples_nothing_leaves_no_file_of_samples(folder):
+    with RunLog(folder) as log:
+        log.samples.append(1)
+        log.write_step(1, {"a": 1}, {})
+        log.resume(1)
+        assert not folder.samples.exists()
+        log.samples.append(2, {"text": "sampled"})
+        log.write_step(2, {"a": 2}, {})
+    assert [row["step"] for row in read_rows(folder.samples)] == [2]
+    with pytest.raises(ValueError, match=r"samples.jsonl is closed"):
+        log.samples.append(3, {"text": "late"})
+
+
 def test_a_step_is_never_logged_twice(folder):
     with RunLog(folder) as log:
         log.write_step(5, {"a": 1}, {})

@@ -281,7 +281,7 @@ class TrainingSession:
             if rows or evaluations:
                 plot_curve(rows, evaluations, self.folder.curve, title=self.title)
                 # Recipes that learn from given data sample nothing, and leave no page of nothing.
-                if self.folder.samples.stat().st_size or any(row.get("samples") for row in evaluations):
+                if self.log.samples.last_step is not None or any(row.get("samples") for row in evaluations):
                     write_samples_page(self.folder, title=self.title)
         except Exception as error:
             self.view.note(f"the curve or the page of samples could not be written: {error}")

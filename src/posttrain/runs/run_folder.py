@@ -6,7 +6,7 @@ facts.json         what was measured at the first start and stays: micro-batch b
 metrics.jsonl      one row a step; deterministic values only
 timings.jsonl      one row a step; seconds, tokens/s, memory
 evaluations.jsonl  one row an evaluation, with its samples
-samples.jsonl      scored rollouts of training; samples.html shows them
+samples.jsonl      scored rollouts of training, where a run samples; samples.html shows them
 curve.png          reward and held-out score against step
 tokens/            the tokenised text of a pre-training run, and its tokenizer
 checkpoints/       what a crash leaves to go on from

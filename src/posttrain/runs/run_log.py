@@ -26,14 +26,17 @@ from posttrain.runs.run_folder import RunFolder
 class RowFile:
     """A JSONL file that rows are appended to; `step` never falls, and rises with every row if `one_a_step`.
 
-    Opening it cuts off a half-written last line. DataError when a line in the middle cannot be read.
+    Opening it cuts off a half-written last line. DataError when a line in the middle cannot be read. The file is
+    made at once or, if `made_with_first_row`, when there is something to write.
     """
 
-    def __init__(self, path: Path, *, one_a_step: bool = True):
+    def __init__(self, path: Path, *, one_a_step: bool = True, made_with_first_row: bool = False):
         self.path = path
         self.one_a_step = one_a_step
+        self.made_with_first_row = made_with_first_row
         self.last_step: int | None = None
         self._descriptor: int | None = None
+        self._is_closed = False
         self._keep(None)
 
     def append(self, step: int, *rows: Mapping[str, Any]) -> None:
@@ -52,10 +55,13 @@ class RowFile:
         if self.one_a_step and len(rows) != 1:
             raise ValueError(f"{self.path.name} takes one row a step, not {len(rows)}")
         lines = [encode_row(step, row) for row in rows]
-        if self._descriptor is None:
+        if self._is_closed:
             raise ValueError(f"{self.path} is closed")
+        if not lines:
+            return
+        descriptor = self._opened()
         for line in lines:
-            self._write(self._descriptor, line)
+            self._write(descriptor, line)
         self.last_step = step
 
     def _write(self, descriptor: int, line: bytes) -> None:
@@ -94,15 +100,25 @@ class RowFile:
         kept_bytes, last_step, is_whole = _kept_prefix(self.path, step) if existed else (0, None, True)
         if existed and (not is_whole or kept_bytes != self.path.stat().st_size):
             replace_file(self.path, _first_bytes(self.path, kept_bytes, add_newline=not is_whole))
-        self._descriptor = os.open(
-            self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644
-        )
-        if not existed:
-            sync_folder(self.path.parent)
         self.last_step = last_step
+        self._is_closed = False
+        if not self.made_with_first_row:
+            self._opened()
+
+    def _opened(self) -> int:
+        """The file's descriptor; the file is made if need be."""
+        if self._descriptor is None:
+            existed = self.path.exists()
+            self._descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644
+            )
+            if not existed:
+                sync_folder(self.path.parent)
+        return self._descriptor
 
     def close(self) -> None:
         """No more rows; closing twice is fine."""
+        self._is_closed = True
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -193,7 +209,7 @@ class RunLog:
         self.folder = folder
         self.metrics = RowFile(folder.metrics)
         self.timings = RowFile(folder.timings)
-        self.samples = RowFile(folder.samples, one_a_step=False)
+        self.samples = RowFile(folder.samples, one_a_step=False, made_with_first_row=True)
         self.evaluations = RowFile(folder.evaluations)
 
     def resume(self, step: int) -> list[str]:
