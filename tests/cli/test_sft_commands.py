@@ -113,7 +113,7 @@ def test_inspect_shows_comparisons(tmp_path, model, capsys):
     found = capsys.readouterr().out
     assert "response 1, rank 0: 4 tokens, 1 read for a reward" in found
     assert "{a}{ }{b}[<|im_end|>]" in found
-    assert "1 rankings of 2 responses" in found
+    assert "1 ranking of 2 responses" in found
     assert "1 dropped: all responses have the same text" in found
 
 
@@ -161,7 +161,7 @@ def test_reject_sample_from_the_command_line(tmp_path, capsys):
     words += ["--reward.terms", '[{name = "exact_answer", options = {mode = "last_number"}}]']
     run(*words)
     found = capsys.readouterr().out
-    assert "1 prompts, 3 responses, 1 kept with a mean score of 1" in found
+    assert "1 prompt, 3 responses, 1 kept with a mean score of 1" in found
     assert "1 rejected: below min_score" in found
     assert "1 rejected: good, but more than keep_per_prompt" in found
     assert "exists already" in fails(capsys, *words)

@@ -226,7 +226,7 @@ def test_cut_responses_have_no_end_and_are_counted(model, tmp_path):
     assert (long.finish_reason, short.finish_reason) == ("length", "eos")
     assert long.response_ids[-1] != IM_END
     assert short.response_ids[-1] == IM_END
-    assert any("1 responses are cut" in line for line in found.remarks)
+    assert any("tokens: 1 response" in line for line in found.remarks)
 
 
 def test_weights_of_annotators(model, tmp_path):
@@ -257,7 +257,7 @@ def test_held_out_prompts_that_are_trained_on_are_told(model, tmp_path):
     own = config(model, data, tmp_path / "run", data={"held_out_path": held_out})
     found = open_comparisons(own, load_tokenizer(model))
     assert (len(found.train), len(found.held_out)) == (8, 3)
-    assert any(line.startswith("3 held-out prompts are also trained on") for line in found.remarks)
+    assert any(line.startswith("also trained on: 3 held-out prompts") for line in found.remarks)
 
 
 @pytest.mark.parametrize(

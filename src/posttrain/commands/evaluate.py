@@ -15,6 +15,7 @@ from posttrain.config.loading import load_config
 from posttrain.errors import ConfigError
 from posttrain.evaluation.table import samples_table
 from posttrain.recipes.held_out_score import held_out_score
+from posttrain.runs.metric_names import count_text
 from posttrain.runs.run_folder import RunFolder
 
 
@@ -40,7 +41,7 @@ def evaluate_model(config: EvaluateConfig) -> None:
         console.print(f"mean score: {found.accuracy:.3f}", highlight=False)
     console.print(
         f"length {found.mean_length:.1f}, cut {found.cut_share:.1%}, unscored {found.unscored_share:.1%} "
-        f"({found.num_prompts} prompts x {found.samples_per_prompt})",
+        f"({count_text(found.num_prompts, 'prompt')} x {found.samples_per_prompt})",
         highlight=False,
         soft_wrap=True,
     )

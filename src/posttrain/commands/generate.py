@@ -15,6 +15,7 @@ from posttrain.evaluation.printable import printable
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
 from posttrain.recipes.setup import load_policy, sampling_of
 from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.runs.metric_names import count_text
 from posttrain.types import Prompt, Rollout
 
 
@@ -25,7 +26,9 @@ def generate_responses(config: GenerateConfig) -> None:
     policy = load_policy(config.model, config.compute)
     console = Console(stderr=True)
     if len(prompts.held_out) > config.num_prompts:
-        console.print(f"{config.num_prompts} of {len(prompts.held_out)} prompts; --num-prompts for more")
+        console.print(
+            f"{config.num_prompts} of {count_text(len(prompts.held_out), 'prompt')}; --num-prompts for more"
+        )
     rendered = RenderedPrompts(
         prompts,
         policy.tokenizer,
@@ -40,7 +43,7 @@ def generate_responses(config: GenerateConfig) -> None:
     if config.output is not None:
         lines = [json.dumps(_row(rollout), ensure_ascii=False) for rollout in rollouts]
         write_output(config.output, "\n".join(lines) + "\n")
-        console.print(f"{len(rollouts)} responses in {config.output}", highlight=False)
+        console.print(f"{count_text(len(rollouts), 'response')} in {config.output}", highlight=False)
         return
     for rollout in rollouts:
         if rollout.sample_index == 0:

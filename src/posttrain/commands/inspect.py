@@ -20,6 +20,7 @@ from posttrain.data.record_files import open_rows
 from posttrain.evaluation.printable import printable
 from posttrain.models.tokenizer_loading import load_tokenizer
 from posttrain.recipes.demonstrations import columns_of, conversation_format, counted, use_template_of_file
+from posttrain.runs.metric_names import count_text
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,11 @@ def _demonstrations(config: InspectConfig) -> Callable[[Any], _View]:
             )
             for item in found[: config.num_examples]
         ]
-        summary = [f"{config.path}: {len(found):,} demonstrations; trained on: {counted(encoded.examples)}"]
+        summary = [
+            f"{config.path}: {count_text(len(found), 'demonstration')}; trained on: {counted(encoded.examples)}"
+        ]
         if encoded.num_truncated:
-            summary.append(f"{encoded.num_truncated} are cut after max_length = {config.max_length} tokens")
+            summary.append(f"cut after max_length = {config.max_length} tokens: {encoded.num_truncated}")
         summary += map(str, [*dropped, *encoded.dropped])
         return _View(examples, summary, "learned")
 
@@ -98,7 +101,8 @@ def _comparisons(config: InspectConfig) -> Callable[[Any], _View]:
         viewer, conversation = ExampleViewer(tokenizer, config.max_length), conversation_format(config)
         examples = [viewer.ranking(item, conversation) for item in found.rankings[: config.num_examples]]
         num_responses = sum(len(item.responses) for item in found.rankings)
-        summary = [f"{config.path}: {len(found.rankings):,} rankings of {num_responses:,} responses"]
+        counts = f"{count_text(len(found.rankings), 'ranking')} of {count_text(num_responses, 'response')}"
+        summary = [f"{config.path}: {counts}"]
         return _View(examples, summary + [str(item) for item in found.dropped], "read for a reward")
 
     return make

@@ -31,8 +31,10 @@ def summary(result: RankByRuleResult) -> str:
     if result.agreement is not None:
         parts.append(f"{100 * result.agreement:.1f} % of unequal pairs in the rule's order")
     counted = (
-        (result.num_all_equal, "hold all responses for equal"),
-        (result.num_single, "prompts left out with a single response"),
-        (result.num_unscored, "prompts left out that could not be judged"),
+        (result.num_all_equal, "ranking", "with all responses equal"),
+        (result.num_single, "prompt", "left out with a single response"),
+        (result.num_unscored, "prompt", "left out that could not be judged"),
     )
-    return ", ".join([*parts, *(f"{count} {what}" for count, what in counted if count)])
+    return ", ".join(
+        [*parts, *(f"{count_text(count, what)} {which}" for count, what, which in counted if count)]
+    )

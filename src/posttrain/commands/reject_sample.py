@@ -7,6 +7,7 @@ from rich.console import Console
 from posttrain.commands.output_file import check_output
 from posttrain.config.reject_sample import RejectSampleConfig
 from posttrain.recipes.reject_sample import RejectSampleResult, reject_sample
+from posttrain.runs.metric_names import count_text
 
 
 def choose_responses(config: RejectSampleConfig) -> None:
@@ -28,10 +29,10 @@ def in_words(result: RejectSampleResult) -> list[str]:
         "good, but more than keep_per_prompt": result.num_surplus,
     }
     lines = [
-        f"{result.num_prompts} prompts, {result.num_responses} responses, {result.num_kept} kept with a mean score "
-        f"of {result.mean_score:.3g}"
+        f"{count_text(result.num_prompts, 'prompt')}, {count_text(result.num_responses, 'response')}, "
+        f"{result.num_kept} kept with a mean score of {result.mean_score:.3g}"
     ]
     lines += [f"  {count} rejected: {reason}" for reason, count in reasons.items() if count]
     if result.num_prompts_without:
-        lines.append(f"{result.num_prompts_without} prompts have no response that was kept")
+        lines.append(f"{count_text(result.num_prompts_without, 'prompt')} without a response that was kept")
     return [*lines, f"demonstrations {result.output}"]

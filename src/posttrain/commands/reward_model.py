@@ -12,7 +12,7 @@ from posttrain.commands.run_ending import model_folder_or_exit, print_ending
 from posttrain.config.reward_model import RewardModelConfig
 from posttrain.recipes.reward_model import PICTURE, reward_model
 from posttrain.recipes.supervised import SupervisedResult
-from posttrain.runs.metric_names import number_text
+from posttrain.runs.metric_names import count_text, number_text
 
 _ROWS = (
     ("accuracy", "accuracy (held-out pairs in the right order)"),
@@ -51,7 +51,7 @@ def print_result(result: SupervisedResult, console: Console) -> None:
         low, high = (100 * after[name] for name in ("accuracy_low", "accuracy_high"))
         lines.append(
             f"held-out accuracy: {100 * after['accuracy']:.1f} % (95 % interval {low:.1f} to {high:.1f}, "
-            f"{after['num_pairs']} pairs)"
+            f"{count_text(after['num_pairs'], 'pair')})"
         )
     print_ending(result, places, lines, console)
 

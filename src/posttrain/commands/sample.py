@@ -9,6 +9,7 @@ from rich.console import Console
 from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.sample import SampleConfig
 from posttrain.recipes.sample import SampleResult, sample
+from posttrain.runs.metric_names import count_text
 
 
 def sample_responses(config: SampleConfig) -> None:
@@ -21,9 +22,9 @@ def sample_responses(config: SampleConfig) -> None:
 
 def summary(result: SampleResult) -> str:
     """What came of it in one line."""
-    parts = [f"{result.num_responses} responses to {result.num_prompts} prompts"]
+    parts = [f"{count_text(result.num_responses, 'response')} to {count_text(result.num_prompts, 'prompt')}"]
     if result.num_duplicates:
-        parts.append(f"{result.num_duplicates} left out as duplicates")
+        parts.append(f"{count_text(result.num_duplicates, 'duplicate')} left out")
     if result.num_incomplete:
-        parts.append(f"{result.num_incomplete} prompts with fewer than were asked for")
+        parts.append(f"{count_text(result.num_incomplete, 'prompt')} with fewer than were asked for")
     return ", ".join(parts)

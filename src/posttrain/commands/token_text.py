@@ -7,6 +7,7 @@ from rich.text import Text
 
 from posttrain.commands.token_view import ViewedExample, ViewedToken, ViewedTurn
 from posttrain.evaluation.printable import printable
+from posttrain.runs.metric_names import count_text
 
 # Neighbouring tokens have different backgrounds: that is how their boundaries are seen.
 _TARGET = ("black on #7fd18b", "black on #a9e5b1")
@@ -18,11 +19,13 @@ _SPECIAL = "bold underline"
 def print_example(example: ViewedExample, console: Console, *, meaning: str) -> None:
     """The example's turns, one below the other; `meaning` is what a marked token is."""
     in_colour = console.is_terminal and not console.no_color
-    title = f"{example.example_id}: {example.num_tokens} tokens, {example.num_targets} {meaning}"
+    title = (
+        f"{example.example_id}: {count_text(example.num_tokens, 'token')}, {example.num_targets} {meaning}"
+    )
     remark = f" -- {example.remark}" if example.remark else ""
     console.print(Text(_encodable(f"\n{printable(title + remark)}", console), style="bold"), soft_wrap=True)
     for turn in example.turns:
-        label = f"  {turn.label}: {len(turn.tokens)} tokens, {turn.num_targets} {meaning}"
+        label = f"  {turn.label}: {count_text(len(turn.tokens), 'token')}, {turn.num_targets} {meaning}"
         console.print(Text(_encodable(label, console), style="cyan"), soft_wrap=True)
         console.print(_coloured(turn, console) if in_colour else _bracketed(turn, console), soft_wrap=True)
 

@@ -12,6 +12,7 @@ from posttrain.data.demonstrations import Demonstration
 from posttrain.data.encoded_demonstration import EncodedDemonstration, Span
 from posttrain.errors import DataError
 from posttrain.evaluation.printable import printable
+from posttrain.runs.metric_names import count_text
 from posttrain.types import Prompt, Ranking
 
 
@@ -74,7 +75,7 @@ class ExampleViewer:
             num_cut = len(encoded.token_ids) - self._max_length
             has_targets = encoded.truncated(self._max_length).num_targets > 0
             remark = (
-                f"{num_cut} tokens are cut"
+                f"{count_text(num_cut, 'token')} cut"
                 if has_targets
                 else "dropped: nothing to learn is left after the cut"
             )
@@ -98,7 +99,11 @@ class ExampleViewer:
             label = f"response {number + 1}, rank {ranking.ranks[number]}"
             turns.append(self._turn(label, [*ids, *response], mask, (len(ids), len(mask))))
             too_long += len(mask) > self._max_length
-        remark = f"{too_long} responses end behind max_length = {self._max_length}" if too_long else ""
+        remark = (
+            f"behind max_length = {self._max_length}: the end of {count_text(too_long, 'response')}"
+            if too_long
+            else ""
+        )
         return ViewedExample(ranking.ranking_id, tuple(turns), remark)
 
     def _turn(self, label: str, ids: Sequence[int], mask: Sequence[bool], span: Span) -> ViewedTurn:

@@ -144,7 +144,7 @@ class Evaluation:
         return (
             f"accuracy {self.accuracy:.3f}{error}{shown}, length {self.mean_length:.1f}, "
             f"cut {self.cut_share:.1%}, unscored {self.unscored_share:.1%} "
-            f"({self.num_prompts} prompts x {self.samples_per_prompt})"
+            f"({self.num_prompts} x {self.samples_per_prompt} responses)"
         )
 
 

@@ -45,7 +45,7 @@ class Comparison:
         left_out = f", {self.num_left_out} not scored" if self.num_left_out else ""
         return (
             f"{self.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}{verdict}): "
-            f"{self.num_better} prompts better, {self.num_worse} worse, {self.num_equal} equal{left_out}"
+            f"prompts: {self.num_better} better, {self.num_worse} worse, {self.num_equal} equal{left_out}"
         )
 
 

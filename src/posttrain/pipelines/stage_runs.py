@@ -19,6 +19,7 @@ from posttrain.config.sft import SFTConfig
 from posttrain.errors import DataError
 from posttrain.evaluation.evaluate import Evaluation
 from posttrain.runs.durable_file import replace_file
+from posttrain.runs.metric_names import count_text
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def run_reject_sample(config: RejectSampleConfig) -> StageReport:
     from posttrain.recipes.reject_sample import reject_sample
 
     result = reject_sample(config)
-    outcome = f"{result.num_kept} of {result.num_responses} responses kept"
+    outcome = f"{result.num_kept} of {count_text(result.num_responses, 'response')} kept"
     if result.num_prompts_without:
-        outcome += f", none of {result.num_prompts_without} of {result.num_prompts} prompts"
+        outcome += f", none of {result.num_prompts_without} of {count_text(result.num_prompts, 'prompt')}"
     return StageReport(outcome, {"num_kept": result.num_kept, "num_responses": result.num_responses})
 
 
@@ -70,9 +71,9 @@ def run_sample(config: SampleConfig) -> StageReport:
     from posttrain.recipes.sample import sample
 
     result = sample(config)
-    outcome = f"{result.num_responses} responses to {result.num_prompts} prompts"
+    outcome = f"{count_text(result.num_responses, 'response')} to {count_text(result.num_prompts, 'prompt')}"
     if result.num_duplicates:
-        outcome += f", {result.num_duplicates} duplicates left out"
+        outcome += f", {count_text(result.num_duplicates, 'duplicate')} left out"
     numbers = {
         "num_prompts": result.num_prompts,
         "num_responses": result.num_responses,
@@ -88,7 +89,8 @@ def run_rank(config: RankStageConfig) -> StageReport:
     from posttrain.recipes.rank_by_rule import rank_by_rule
 
     result = rank_by_rule(config.by_rule())
-    outcome, numbers = f"{result.num_rankings} rankings", {"num_rankings": float(result.num_rankings)}
+    outcome = count_text(result.num_rankings, "ranking")
+    numbers = {"num_rankings": float(result.num_rankings)}
     if result.agreement is not None:
         outcome += f", {100 * result.agreement:.1f} % of unequal pairs as the rule has them"
         numbers["agreement"] = result.agreement
@@ -144,7 +146,9 @@ def _take_rankings(config: RankStageConfig) -> StageReport:
         replace_file(config.output, config.rankings.read_bytes())
     count = len(loaded.rankings)
     left_out = [f"{dropped.count} left out: {dropped.reason}" for dropped in loaded.dropped]
-    return StageReport("; ".join([f"{count} rankings of people", *left_out]), {"num_rankings": count})
+    return StageReport(
+        "; ".join([f"{count_text(count, 'ranking')} of people", *left_out]), {"num_rankings": count}
+    )
 
 
 def _policy(result: Any) -> StageReport:
@@ -152,7 +156,7 @@ def _policy(result: Any) -> StageReport:
     if result.model_folder is None:
         return StageReport(f"at step {result.step}", is_complete=False)
     if result.after is None:
-        return StageReport(f"{result.step} steps, nothing held out")
+        return StageReport(f"{count_text(result.step, 'step')}, nothing held out")
     after = _held_out(result.after, result.is_exact)
     numbers = {"after": after}
     before = None if result.before is None else _held_out(result.before, result.is_exact)
@@ -171,7 +175,7 @@ def _supervised(result: Any, name: str) -> StageReport:
         if measured and measured.get(name) is not None
     }
     if "after" not in found:
-        return StageReport(f"{result.step} steps, nothing held out")
+        return StageReport(f"{count_text(result.step, 'step')}, nothing held out")
     shown = " -> ".join(f"{value:.3f}" for value in found.values())
     return StageReport(f"held-out {name.replace('_', ' ')} {shown}", found)
 

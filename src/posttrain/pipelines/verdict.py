@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from posttrain.pipelines.record import StageRecord
 from posttrain.pipelines.stages import Stage
+from posttrain.runs.metric_names import count_text
 from posttrain.runs.resume import compare_configs
 
 _SHOWN: Final = 3
@@ -46,7 +47,7 @@ def judge(stage: Stage, record: StageRecord | None, inputs: Mapping[str, str]) -
 
 
 def _shortened(changes: list[str]) -> str:
-    more = f"; and {len(changes) - _SHOWN} more changes" if len(changes) > _SHOWN else ""
+    more = f"; and {count_text(len(changes) - _SHOWN, 'more change')}" if len(changes) > _SHOWN else ""
     return "; ".join(changes[:_SHOWN]) + more
 
 

@@ -18,6 +18,7 @@ from posttrain.data.demonstrations import Dropped
 from posttrain.data.held_out import content_number
 from posttrain.errors import ConfigError, DataError
 from posttrain.rewards.build import nearest
+from posttrain.runs.metric_names import count_text
 from posttrain.types import Prompt, Ranking, Rollout
 
 ALL_TIED = "all responses are tied, and ties are left out"
@@ -109,7 +110,7 @@ def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
     remarks += [f"held out: {entry}" for entry in left_out]
     if num_cut or held_cut:
         remarks.append(
-            f"{num_cut + held_cut} responses are cut to data.max_length = {data.max_length} tokens"
+            f"cut to data.max_length = {data.max_length} tokens: {count_text(num_cut + held_cut, 'response')}"
         )
     _check(config, rendered_train, remarks)
     if config.preference.kind == "plackett_luce" and any(r.ranking.margin for r in rendered_train):
@@ -173,8 +174,8 @@ def _shared_prompts(train: Sequence[Ranking], held_out: Sequence[Ranking]) -> li
     if not shared:
         return []
     return [
-        f"{len(shared)} held-out prompts are also trained on, so the held-out numbers flatter; remove them from "
-        "one of the files"
+        f"also trained on: {count_text(len(shared), 'held-out prompt')}, so the held-out numbers flatter; remove them "
+        "from one of the files"
     ]
 
 

@@ -22,6 +22,7 @@ from posttrain.data.demonstrations import (
 from posttrain.data.encoded_demonstration import EncodedDemonstration
 from posttrain.data.packing import filled_share, pack_rows
 from posttrain.errors import ConfigError, DataError
+from posttrain.runs.metric_names import count_text
 
 SHORT_ROW = 512
 """Tokens up to which attention over a whole row costs little beside everything else, so that filling rows pays."""
@@ -58,7 +59,7 @@ class EncodedData:
         ]
         if self.num_truncated:
             lines.append(
-                f"{self.num_truncated} examples are longer than data.max_length = {max_length} and are cut there"
+                f"cut at data.max_length = {max_length}: {count_text(self.num_truncated, 'longer example')}"
             )
         return lines + [str(dropped) for dropped in self.dropped]
 
@@ -134,8 +135,8 @@ def packing_in_words(steps: Sequence[Sequence[EncodedDemonstration]], section: D
     if not section.packing:
         return f"packing is off: {num_tokens / plain:.0%} of what is computed are tokens, the rest is padding"
     return (
-        f"packing: {num_examples} examples in {num_rows} rows an epoch, {num_tokens / packed:.0%} of what is "
-        f"computed are tokens ({num_tokens / plain:.0%} without packing)"
+        f"packing: {count_text(num_examples, 'example')} in {count_text(num_rows, 'row')} an epoch, "
+        f"{num_tokens / packed:.0%} of what is computed are tokens ({num_tokens / plain:.0%} without packing)"
     )
 
 
@@ -153,6 +154,6 @@ def counted(examples: Sequence[EncodedDemonstration]) -> str:
     num_targets = sum(example.num_targets for example in examples)
     num_turns = sum(len(example.targets) for example in examples)
     return (
-        f"{len(examples):,} examples with {num_turns:,} learned turns, {num_tokens:,} tokens, {num_targets:,} of them "
-        f"targets ({num_targets / max(num_tokens, 1):.0%})"
+        f"{count_text(len(examples), 'example')} with {count_text(num_turns, 'learned turn')}, "
+        f"{count_text(num_tokens, 'token')}, {num_targets:,} of them targets ({num_targets / max(num_tokens, 1):.0%})"
     )

@@ -32,6 +32,7 @@ from posttrain.rewards.scoring import score
 from posttrain.rewards.weighted_sum import WeightedSum
 from posttrain.rollouts.engine import RolloutEngine
 from posttrain.rollouts.torch_engine import TorchEngine
+from posttrain.runs.metric_names import count_text
 from posttrain.training.checkpoint import Checkpoint
 from posttrain.training.invariants import (
     check_policy_batch,
@@ -293,7 +294,7 @@ def cut_responses_pay(config: ReinforcementConfig) -> str | None:
 def _plan_in_words(config: ReinforcementConfig, policy: LanguageModel) -> str:
     updates = config.updates_per_step
     return (
-        f"{config.prompts_per_step} prompts x {config.responses_per_prompt} responses = "
-        f"{config.responses_per_step} responses a step, {updates} optimiser step{'s' * (updates > 1)} on them, "
+        f"{count_text(config.prompts_per_step, 'prompt')} x {count_text(config.responses_per_prompt, 'response')} = "
+        f"{count_text(config.responses_per_step, 'response')} a step, {count_text(updates, 'optimiser step')} on them, "
         f"{config.optimizer_steps} in all; {policy.device}, {str(policy.dtype).removeprefix('torch.')}"
     )

@@ -18,6 +18,7 @@ from posttrain.data.tokenizer_training import train_tokenizer
 from posttrain.errors import ConfigError, InvariantError
 from posttrain.models.tokenizer_loading import load_tokenizer, tokenizer_digest
 from posttrain.recipes.session import TrainingSession
+from posttrain.runs.metric_names import count_text
 from posttrain.training.checkpoint import replace_folder
 
 _FACT = "text"
@@ -59,7 +60,7 @@ class Corpus:
             held_out_counts = count_documents(self.held_out_sources, column)
             note_empty += held_out_counts.num_empty
         if note_empty:
-            note(f"{note_empty:,} documents without any text are left out")
+            note(f"left out: {count_text(note_empty, 'document')} without any text")
         share = 0.0 if self.held_out_sources is not None else self.section.held_out_share
         return DividedCorpus(self, split_of(counts.num_documents, share))
 
@@ -151,5 +152,7 @@ def _in_words(store: TokenStore) -> str:
 
 
 def _side_in_words(documents: TokenDocuments) -> str:
-    plural = "s" if len(documents) > 1 else ""
-    return f"{len(documents):,} document{plural}, {documents.num_targets:,} tokens, {documents.num_bytes:,} bytes"
+    return (
+        f"{count_text(len(documents), 'document')}, {count_text(documents.num_targets, 'token')}, "
+        f"{count_text(documents.num_bytes, 'byte')}"
+    )

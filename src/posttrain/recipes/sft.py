@@ -35,6 +35,7 @@ from posttrain.recipes.supervised import (
     supervised_result,
     train_supervised,
 )
+from posttrain.runs.metric_names import count_text
 from posttrain.training.next_token_objective import NextToken
 
 MEASURED_TOKENS = 4096
@@ -152,8 +153,8 @@ class _Run:
         ]
         session.view.note(packing_in_words(epoch, config.data))
         session.view.note(
-            f"{self.num_steps} steps, {self.num_steps / order.steps_per_epoch:.3g} epochs of {order.steps_per_epoch} "
-            f"steps with up to {config.examples_per_step} examples"
+            f"{count_text(self.num_steps, 'step')}, {count_text(self.num_steps / order.steps_per_epoch, 'epoch')} of "
+            f"{count_text(order.steps_per_epoch, 'step')} with up to {count_text(config.examples_per_step, 'example')}"
         )
         if not self.data.held_out:
             session.view.note("nothing is held out: only the training loss will be known")

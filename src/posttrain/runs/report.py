@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from posttrain.runs.durable_file import replace_file
 from posttrain.runs.health import check_health
-from posttrain.runs.metric_names import duration_text, finite, number_text, share_text
+from posttrain.runs.metric_names import count_text, duration_text, finite, number_text, share_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,7 +202,7 @@ def summary_lines(
     if metrics_rows:
         last = metrics_rows[-1]
         took = f" in {duration_text(seconds)}" if seconds else ""
-        lines.append(f"{last['step']} steps{took}")
+        lines.append(f"{count_text(last['step'], 'step')}{took}")
         lines.append(_first_and_last(metrics_rows[0], last))
     accuracies = [row for row in evaluations if finite(row, "accuracy") is not None]
     if accuracies:
