@@ -161,25 +161,20 @@ def test_a_known_utility_is_recovered(model, tmp_path):
     assert 0.6 < spread < 1.6
 
 
-def test_a_batch_is_a_function_of_seed_and_step(model, tmp_path):
+def test_a_batch_has_the_rankings_that_are_asked_for(model, tmp_path):
     from posttrain.models.tokenizer_loading import load_tokenizer
     from posttrain.recipes.comparisons import open_comparisons
 
     data = write(tmp_path / "data.jsonl", made_rankings(by_length, count=40))
     settings = config(model, data, tmp_path / "run")
     found = open_comparisons(settings, load_tokenizer(model))
-    per_epoch = found.steps_per_epoch(16)
-    assert per_epoch == math.ceil(len(found.train) / 16)
-
-    def rows(step: int, seed: int = 0) -> list[str]:
-        return [str(row) for row in found.of_step(step, 16, seed=seed).tokens.token_ids.tolist()]
-
-    assert rows(2) == rows(2)
-    assert rows(2) != rows(2, seed=1)
-    assert rows(1) != rows(1 + per_epoch)
-    sizes = [len(found.of_step(step, 16, seed=0)) for step in range(1, per_epoch + 1)]
-    assert sum(sizes) == len(found.train)
-    assert found.of_step(1, 16, seed=0).tokens.response_lengths.min() >= 2
+    batch = found.batch([7, 2])
+    rollouts = [rollout for number in (7, 2) for rollout in found.train[number].rollouts]
+    for row, rollout in enumerate(rollouts):
+        ids = (*rollout.prompt.token_ids, *rollout.response_ids)
+        assert tuple(batch.tokens.token_ids[row, : len(ids)].tolist()) == ids
+    assert len(batch) == 2
+    assert batch.tokens.response_lengths.min() >= 2
 
 
 def test_what_teaches_nothing_is_told(model, tmp_path):

@@ -112,7 +112,8 @@ class RewardModelConfig(RecipeConfig):
     steps: int | None = Field(None, ge=1)
     """Optimiser steps, instead of epochs."""
     rankings_per_step: int = Field(16, ge=1)
-    """Rankings (pairs are rankings of two) in an optimiser step."""
+    """Rankings (pairs are rankings of two) in an optimiser step, at most; an epoch's are spread evenly over its
+    steps."""
     data: ComparisonSection
     preference: PreferenceSection = PreferenceSection()
     optimizer: RewardOptimizerSection = RewardOptimizerSection()

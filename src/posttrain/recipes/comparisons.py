@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,21 +47,9 @@ class Comparisons:
     held_out: Sequence[RenderedRanking]
     remarks: tuple[str, ...]
 
-    def of_step(self, step: int, rankings_per_step: int, *, seed: int) -> PreferenceBatch:
-        """The batch of a step that is counted from 1: a function of the seed and the step.
-
-        Every epoch has each ranking once in an order of its own; its last step has what is left.
-        """
-        per_epoch = self.steps_per_epoch(rankings_per_step)
-        epoch, place = divmod(step - 1, per_epoch)
-        order = list(range(len(self.train)))
-        random.Random(f"comparisons/{seed}/{epoch}").shuffle(order)
-        chosen = order[place * rankings_per_step : (place + 1) * rankings_per_step]
-        return PreferenceBatch.from_rankings([self.train[index].ranked for index in chosen])
-
-    def steps_per_epoch(self, rankings_per_step: int) -> int:
-        """Steps in which every ranking comes once."""
-        return -(-len(self.train) // rankings_per_step)
+    def batch(self, numbers: Iterable[int]) -> PreferenceBatch:
+        """The training rankings of these numbers."""
+        return PreferenceBatch.from_rankings([self.train[number].ranked for number in numbers])
 
     @property
     def longest(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from posttrain.batches import PreferenceBatch, TokenBatch
 from posttrain.config.reward_model import RewardModelConfig
 from posttrain.data.comparisons import prompt_key
+from posttrain.data.example_order import ExampleOrder
 from posttrain.data.reference_answers import best_ranked, drawn_by_content, load_reference_answers
 from posttrain.errors import ConfigError, DataError
 from posttrain.evaluation.preference_quality import ScoredRanking, measure_preferences
@@ -50,16 +51,16 @@ def reward_model(config: RewardModelConfig) -> SupervisedResult:
     """
     comparisons = open_comparisons(config, load_tokenizer(config.model))
     answers = _reference_answers(config, comparisons)
-    per_epoch = comparisons.steps_per_epoch(config.rankings_per_step)
+    order = ExampleOrder(len(comparisons.train), examples_per_step=config.rankings_per_step, seed=config.seed)
     with TrainingSession(
         config,
         title=f"reward-model {config.model}",
-        num_steps=config.steps or config.epochs * per_epoch,
+        num_steps=config.steps or config.epochs * order.steps_per_epoch,
         may_change=may_change_on_resume(config.optimizer),
     ) as session:
         if not session.is_complete:
             _check_same_data(session, comparisons, answers)
-            _RewardModelRun(config, session, comparisons, answers).train()
+            _RewardModelRun(config, session, comparisons, order, answers).train()
         return supervised_result(session)
 
 
@@ -75,11 +76,17 @@ class _RewardModelRun:
     """The parts of one start of a run, wired together."""
 
     def __init__(
-        self, config: RewardModelConfig, session: TrainingSession, comparisons: Comparisons, answers: _Answers
+        self,
+        config: RewardModelConfig,
+        session: TrainingSession,
+        comparisons: Comparisons,
+        order: ExampleOrder,
+        answers: _Answers,
     ) -> None:
         self.config = config
         self.session = session
         self.comparisons = comparisons
+        self.order = order
         self.answers = answers
         self.last_scored: list[ScoredRanking] = []
         self.model = _open_model(config)
@@ -120,9 +127,8 @@ class _RewardModelRun:
 
     def batch_of_step(self, step: int) -> tuple[PreferenceBatch, dict[str, float]]:
         """The rankings of a step, and how far into the data it is."""
-        size = self.config.rankings_per_step
-        batch = self.comparisons.of_step(step, size, seed=self.config.seed)
-        return batch, {"epoch": (step - 1) / self.comparisons.steps_per_epoch(size)}
+        batch = self.comparisons.batch(self.order.of_step(step))
+        return batch, {"epoch": (step - 1) / self.order.steps_per_epoch}
 
     def scored_held_out(self) -> list[ScoredRanking]:
         """Every held-out ranking with the raw scores of the weights as they are."""
@@ -183,11 +189,11 @@ class _RewardModelRun:
         return raw_scores(self.model, TokenBatch.from_rollouts(rollouts))
 
     def _plan_in_words(self) -> str:
-        comparisons, size = self.comparisons, self.config.rankings_per_step
+        comparisons, steps = self.comparisons, self.session.num_steps
         return (
             f"{count_text(len(comparisons.train), 'ranking')} to train on, {len(comparisons.held_out)} held out; "
-            f"{size} a step, {count_text(self.session.num_steps, 'step')}, "
-            f"{count_text(self.session.num_steps / comparisons.steps_per_epoch(size), 'epoch')}; "
+            f"up to {self.config.rankings_per_step} a step, {count_text(steps, 'step')}, "
+            f"{count_text(steps / self.order.steps_per_epoch, 'epoch')}; "
             f"{self.model.device}, {str(self.model.dtype).removeprefix('torch.')}"
         )
 
