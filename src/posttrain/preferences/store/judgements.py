@@ -119,6 +119,7 @@ def judgement_of(row: Row[Any]) -> Judgement:
         seconds=row.seconds,
         submitted_at=row.submitted_at,
         replaces=row.replaces,
+        settles=row.settles,
     )
 
 

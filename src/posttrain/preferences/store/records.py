@@ -69,6 +69,8 @@ class Submission:
     the kind is "ranking". `unacceptable`, `grades` (1 to 5) and `tags` have an entry for each response, or are empty.
     `order_shown[place]` is the response that stood at that place. `seconds` is the time worked at it. `replaces` is
     the judgement of this person that this one corrects. `submitted_at` is None for now; imports say when it was.
+    `settles` says that a reviewer made it with everyone's judgements in view: it decides what holds for the item, and
+    what is said of agreement leaves it out.
     """
 
     submission_id: str
@@ -86,6 +88,7 @@ class Submission:
     seconds: float = 0.0
     replaces: int | None = None
     submitted_at: float | None = None
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Judgement:
     seconds: float
     submitted_at: float
     replaces: int | None
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,7 @@ judgements = Table(
     Column("tags", JsonText, nullable=False),
     Column("note", JsonText, nullable=False),
     Column("is_flagged", Boolean, nullable=False),
+    Column("settles", Boolean, nullable=False),  # made with everyone's judgements in view
     Column("order_shown", JsonText, nullable=False),
     Column("guideline_version", Integer, ForeignKey("guidelines.version")),
     Column("seconds", Double, nullable=False),
