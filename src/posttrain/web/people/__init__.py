@@ -1,0 +1,1 @@
+"""The pages about people: signing in, invites, who there is, and what was done."""
