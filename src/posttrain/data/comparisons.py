@@ -5,7 +5,9 @@
     {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}], "rejected": [...]}
     {"chosen": "\\n\\nHuman: What is 3 + 4?\\n\\nAssistant: 7", "rejected": "\\n\\nHuman: ..."}
 
-Each becomes a `Ranking`. A record that is malformed is an error; one that teaches nothing is left out and counted.
+What `posttrain store export` adds is understood: lines of people who skipped the responses or could not rank them,
+and which judgement settles what others differ about.
+Each record becomes a `Ranking`. A malformed one is an error; one that teaches nothing is left out and counted.
 """
 
 from __future__ import annotations
@@ -32,13 +34,23 @@ ONE_RESPONSE: Final = "there is one response, and nothing to compare it with"
 NO_WEIGHT: Final = "the weight is 0"
 CUT: Final = "the response was cut by length, so its end says nothing of it"
 ALL_BUT_ONE_CUT: Final = "fewer than two responses are complete"
+SKIPPED: Final = "the annotator skipped it"
+CANNOT_RANK: Final = "the annotator said that the responses cannot be ranked"
+SETTLED: Final = "a reviewer settled what people differed about, and that judgement counts alone"
+NO_TEXT: Final = "a response or the prompt is no text: it holds half of a surrogate pair"
+_REASONS_OF_KINDS: Final = {"skip": SKIPPED, "cannot_rank": CANNOT_RANK}
 
 
 class _Read(NamedTuple):
-    """What became of a record: its ranking, and (reason, id) of everything that was left out of it."""
+    """What became of a record: its ranking, and (reason, id) of everything that was left out of it.
+
+    `item` names what was ranked where a store's export says it; `settles` that this judgement of it counts alone.
+    """
 
     ranking: Ranking | None
     left_out: list[tuple[str, str]]
+    item: str = ""
+    settles: bool = False
 
 
 class LoadedRankings(NamedTuple):
@@ -59,9 +71,39 @@ def load_rankings(path: str | Path) -> LoadedRankings:
     their last turn, rankings with fewer than two complete responses.
     DataError with file, line and reason of the first five malformed records and how many more there are.
     """
-    found = read_records(path, _comparison, what="comparisons", example=_EXAMPLE)
-    rankings = [item.ranking for item in found if item.ranking is not None]
-    return LoadedRankings(rankings, count_dropped(entry for item in found for entry in item.left_out))
+    return _loaded(read_records(path, _comparison, what="comparisons", example=_EXAMPLE))
+
+
+def rankings_of_records(records: Iterable[Record]) -> LoadedRankings:
+    """As `load_rankings`, of the rows that a store exports, each with its `id`.
+
+    Texts that no model can read (half of a surrogate pair) are no mistake of a file here: those rankings are dropped
+    and counted.
+    """
+    return _loaded([_stored_comparison(record, record["id"]) for record in records])
+
+
+def _loaded(found: Sequence[_Read]) -> LoadedRankings:
+    settled = {read.item for read in found if read.settles and read.item}
+    kept: list[Ranking] = []
+    left_out: list[tuple[str, str]] = []
+    for read in found:
+        if read.item in settled and not read.settles and read.ranking is not None:
+            left_out.append((SETTLED, read.ranking.ranking_id))
+            continue
+        left_out += read.left_out
+        if read.ranking is not None:
+            kept.append(read.ranking)
+    return LoadedRankings(kept, count_dropped(left_out))
+
+
+def _stored_comparison(record: Record, record_id: str) -> _Read:
+    content = [record["prompt"], *record["responses"]]
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _Read(None, [(NO_TEXT, record_id)])
+    return _comparison(record, record_id)
 
 
 def count_dropped(left_out: Iterable[tuple[str, str]]) -> list[Dropped]:
@@ -90,15 +132,17 @@ def split_by_prompt(
 def _comparison(record: Record, record_id: str) -> _Read:
     # Parquet, and JSONL with several kinds in one file, write null for the columns of the other kinds.
     given = {name: value for name, value in record.items() if value is not None}
+    if "ranks" not in given and (reason := _REASONS_OF_KINDS.get(str(given.get("kind")))):
+        return _Read(None, [(reason, record_id)], _item_of(given), given.get("settles") is True)
     if "responses" in given or "ranks" in given:
         prompt, responses, ranks = _ranked(given)
         reasons = read_finish_reasons(given, len(responses))
     elif "chosen" in given or "rejected" in given:
-        pair = _pair(given)
+        pair = read_pair(given)
         if isinstance(pair, str):
             return _Read(None, [(pair, record_id)])
         prompt, *texts = pair
-        responses, ranks, reasons = texts, [0, 1], ()
+        responses, ranks, reasons = texts, list(pair_ranks(given)), ()
     else:
         raise BadRecord(
             "no column 'responses' with 'ranks', nor 'chosen' with 'rejected'; its columns: "
@@ -114,12 +158,18 @@ def _comparison(record: Record, record_id: str) -> _Read:
         margin=_number(given, "margin", 0.0),
         finish_reasons=reasons,
     )
+    item, settles = _item_of(given), given.get("settles") is True
     complete = _complete_only(ranking)
     left_out = [(CUT, record_id)] * (len(ranking.responses) - len(complete.responses))
     reason = _reason_to_drop(complete, some_were_cut=bool(left_out))
     if reason is not None:
-        return _Read(None, [*left_out, (reason, record_id)])
-    return _Read(_merged(complete), left_out)
+        return _Read(None, [*left_out, (reason, record_id)], item, settles)
+    return _Read(_merged(complete), left_out, item, settles)
+
+
+def _item_of(given: Record) -> str:
+    item = given.get("item", "")
+    return item if isinstance(item, str) else ""
 
 
 def _complete_only(ranking: Ranking) -> Ranking:
@@ -171,8 +221,18 @@ def _ranked(record: Record) -> tuple[Any, list[str], list[int]]:
     return read_prompt(column_of(record, "prompt"), "prompt"), texts, ranks
 
 
-def _pair(record: Record) -> tuple[Any, str, str] | str:
-    """Prompt, chosen and rejected text; or the reason why the pair teaches nothing."""
+def pair_ranks(record: Record) -> tuple[int, int]:
+    """Ranks of the chosen and the rejected response: (0, 1), or by `chosen_probability`, where 0.5 is a tie."""
+    probability = _number(record, "chosen_probability", 1.0)
+    if probability > 1:
+        raise BadRecord(f"the column 'chosen_probability' is {probability:g}; it lies between 0 and 1")
+    if probability == 0.5:
+        return (0, 0)
+    return (0, 1) if probability > 0.5 else (1, 0)
+
+
+def read_pair(record: Record) -> tuple[Any, str, str] | str:
+    """Prompt, chosen and rejected text; or the reason why the pair teaches nothing. BadRecord for malformed ones."""
     chosen, rejected = column_of(record, "chosen"), column_of(record, "rejected")
     if isinstance(chosen, list) and isinstance(rejected, list):
         prompt = record.get("prompt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,7 @@ Record = Mapping[str, Any]
 
 MAX_REPORTED: Final = 5
 
-_Row = tuple[int, dict[str, Any] | str]
+Row = tuple[int, dict[str, Any] | str]
 """(1-based line or row, the record or the reason why there is none)."""
 
 
@@ -34,7 +34,19 @@ def read_records(
     """
     path = Path(path)
     rows, unit = open_rows(path)
-    items: list[Item] = []
+    items = list(iterate_records(rows, read, path=path, unit=unit))
+    if not items:
+        raise DataError(f"{path} holds no {what}; write one JSON object a line, such as {example}")
+    return items
+
+
+def iterate_records(
+    rows: Iterable[Row], read: Callable[[Record, str], Item], *, path: Path, unit: str
+) -> Iterator[Item]:
+    """What `read(record, id)` makes of each row, one by one; ids and errors as in `read_records`.
+
+    The error comes behind the last row: what was given out before it may be of a file with bad records.
+    """
     problems: list[str] = []
     num_problems, lines_of_ids = 0, dict[str, int]()
     for line, record in rows:
@@ -48,17 +60,15 @@ def read_records(
                 raise BadRecord(
                     f"the id {record_id!r} was used in {unit} {first} already; make the ids differ"
                 )
-            items.append(item)
         except BadRecord as problem:
             num_problems += 1
             if len(problems) < MAX_REPORTED:
                 problems.append(f"{path}, {unit} {line}: {problem}")
+        else:
+            yield item
     if num_problems:
         more = num_problems - len(problems)
         raise DataError("\n".join(problems) + (f"\nand {more} more bad {unit}s" if more else ""))
-    if not items:
-        raise DataError(f"{path} holds no {what}; write one JSON object a line, such as {example}")
-    return items
 
 
 def column_of(record: Record, column: str) -> Any:
@@ -91,7 +101,7 @@ PARQUET: Final = (".parquet", ".pq")
 """How the names of Parquet files end."""
 
 
-def open_rows(path: Path) -> tuple[Iterator[_Row], str]:
+def open_rows(path: Path) -> tuple[Iterator[Row], str]:
     """The rows of a JSONL or Parquet file, read one by one, and what to call one of them."""
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a .jsonl or .parquet file in it")
@@ -108,17 +118,22 @@ def open_rows(path: Path) -> tuple[Iterator[_Row], str]:
     raise DataError(f"{path} is neither .jsonl nor .parquet; convert it, one record a line or row")
 
 
-def _jsonl_rows(path: Path) -> Iterator[_Row]:
+def _jsonl_rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
-        for line, raw in enumerate(file, start=1):
-            if line == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if raw.strip():
-                yield line, _parse(raw)
+        yield from jsonl_rows(file)
 
 
-def _parse(raw: bytes) -> dict[str, Any] | str:
-    """The line's object, or why it is none."""
+def jsonl_rows(lines: Iterable[bytes]) -> Iterator[Row]:
+    """The rows of these lines; empty ones are passed over."""
+    for line, raw in enumerate(lines, start=1):
+        if line == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if raw.strip():
+            yield line, parse_record(raw)
+
+
+def parse_record(raw: bytes) -> dict[str, Any] | str:
+    """The object that stands there as JSON, or why there is none."""
     try:
         record = json.loads(
             raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_without_duplicates
@@ -152,7 +167,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _parquet_rows(path: Path) -> Iterator[_Row]:
+def _parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 

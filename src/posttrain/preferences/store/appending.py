@@ -42,7 +42,7 @@ def append(connection: Connection, submission: Submission, now: float, *, needs_
     num_responses = connection.scalar(
         select(func.count()).select_from(responses).where(responses.c.item_id == item_id)
     )
-    check_submission(submission, num_responses or 0)
+    check_submission(submission, num_responses or 0, needs_order=needs_lease)
     _check_guideline(connection, submission)
     earlier = connection.execute(
         select(current_judgements).filter_by(annotator_id=annotator_id, item_id=item_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -50,6 +51,26 @@ def publish_guidelines(store: Store, text: str, author: str) -> Guidelines:
         return Guidelines(version, text, now, author)
 
     return store.write(publish)
+
+
+def known_guidelines(store: Store) -> list[Guidelines]:
+    """Every version there ever was, in order."""
+    with store.reading() as connection:
+        rows = connection.execute(select(guidelines).order_by(guidelines.c.version)).all()
+    return [Guidelines(row.version, row.text, row.created_at, row.author) for row in rows]
+
+
+def restore_guidelines(store: Store, versions: Iterable[Guidelines]) -> list[Guidelines]:
+    """These versions, under their own numbers, in a store that has none yet; afterwards all that it has."""
+
+    def restore(connection: Connection) -> None:
+        postgresql.lock(connection, postgresql.LOCK_OF_GUIDELINES)
+        if _newest(connection) is None:
+            rows = [asdict(version) for version in versions]
+            connection.execute(insert(guidelines), rows)
+
+    store.write(restore)
+    return known_guidelines(store)
 
 
 def _newest(connection: Connection) -> Guidelines | None:

@@ -63,6 +63,16 @@ def item_number(store: Store, external_id: str) -> int | None:
         return connection.scalar(select(items.c.item_id).where(items.c.external_id == external_id))
 
 
+def item_numbers(store: Store, external_ids: Iterable[str]) -> dict[str, int]:
+    """The numbers of the items that are called so outside; those that do not exist are left out."""
+    found: dict[str, int] = {}
+    with store.reading() as connection:
+        for chunk in in_chunks(external_ids, _AT_ONCE):
+            statement = select(items.c.external_id, items.c.item_id).where(items.c.external_id.in_(chunk))
+            found |= {row.external_id: row.item_id for row in connection.execute(statement)}
+    return found
+
+
 def iterate_items(store: Store) -> Iterator[Item]:
     """All items in the order of import, a few hundred in memory at a time; those added meanwhile may come too."""
     last = 0

@@ -16,12 +16,15 @@ MAX_TAGS: Final = 50
 _MAX_SUBMISSION_ID: Final = 100
 
 
-def check_submission(submission: Submission, num_responses: int) -> None:
-    """Nothing, or InvalidSubmission that says what does not fit an item of that many responses."""
+def check_submission(submission: Submission, num_responses: int, *, needs_order: bool = True) -> None:
+    """Nothing, or InvalidSubmission that says what does not fit an item of that many responses.
+
+    Without `needs_order` the order shown may be empty: imports do not know how the cards stood.
+    """
     reason = (
         _against_identity(submission)
         or _against_ranks(submission, num_responses)
-        or _against_order(submission, num_responses)
+        or _against_order(submission, num_responses, needs_order)
         or _against_entries(submission, num_responses)
         or _against_note(submission)
     )
@@ -46,7 +49,9 @@ def _against_ranks(submission: Submission, num_responses: int) -> str | None:
     return reason_against_ranks(submission.ranks, num_responses)
 
 
-def _against_order(submission: Submission, num_responses: int) -> str | None:
+def _against_order(submission: Submission, num_responses: int, needs_order: bool) -> str | None:
+    if not submission.order_shown and not needs_order:
+        return None
     if sorted(submission.order_shown) != list(range(num_responses)):
         shown = list(submission.order_shown)
         return f"the order shown is {shown}; it names each of {num_responses} responses once, from 0"

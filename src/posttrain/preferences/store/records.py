@@ -67,8 +67,9 @@ class Submission:
     `submission_id` is made by the client, once for each judgement: sending the same one again counts once.
     `ranks[i]` is the rank of response i of the item (not of card i): 0 best, equal for a tie, no gaps; None unless
     the kind is "ranking". `unacceptable`, `grades` (1 to 5) and `tags` have an entry for each response, or are empty.
-    `order_shown[place]` is the response that stood at that place. `seconds` is the time worked at it. `replaces` is
-    the judgement of this person that this one corrects. `submitted_at` is None for now; imports say when it was.
+    `order_shown[place]` is the response that stood at that place; imports that do not know it leave it empty.
+    `seconds` is the time worked at it. `replaces` is the judgement of this person that this one corrects.
+    `submitted_at` is None for now; imports say when it was.
     `settles` says that a reviewer made it with everyone's judgements in view: it decides what holds for the item, and
     what is said of agreement leaves it out.
     """
