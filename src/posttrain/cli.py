@@ -12,6 +12,13 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from posttrain import __version__
+from posttrain.config.annotators import (
+    AddAnnotatorConfig,
+    AnnotatorNameConfig,
+    InviteConfig,
+    RoleConfig,
+    StoreSection,
+)
 from posttrain.config.compare import CompareConfig
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
@@ -23,6 +30,7 @@ from posttrain.config.pipeline import PipelineConfig
 from posttrain.config.ppo import PPOConfig
 from posttrain.config.pretrain import PretrainConfig
 from posttrain.config.rank import RankByRuleConfig
+from posttrain.config.rank_page import RankPageConfig
 from posttrain.config.reject_sample import RejectSampleConfig
 from posttrain.config.reward_model import RewardModelConfig
 from posttrain.config.sample import SampleConfig
@@ -34,6 +42,8 @@ app = App(
     version=__version__,
     help="Take a language model from pre-training to human feedback and reinforcement learning.",
     help_epilogue="Every setting of a command may stand in a TOML file; --section.name value overrides it.",
+    # Settings are read by `load_config`, which takes lists as TOML: [] is the empty one.
+    default_parameter=Parameter(negative_iterable=()),
 )
 
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file with any of the settings below.")]
@@ -98,6 +108,14 @@ def sample(config_file: ConfigFile = None, /, *, config: _settings(SampleConfig)
     from posttrain.commands.sample import sample_responses
 
     sample_responses(config)
+
+
+@app.command
+def rank(store: str | None = None, /, *, config: _settings(RankPageConfig) = None) -> None:  # type: ignore[valid-type]
+    """Open the page on which people rank the responses of a store. Instead of the store, a TOML file may be given."""
+    from posttrain.commands.rank import open_rank_page
+
+    open_rank_page(config)
 
 
 @app.command
@@ -168,6 +186,60 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
     measure_advantages(config)
 
 
+annotators = App(
+    name="annotators", help="Who ranks, from other machines too: invites, roles, and who is let in no more."
+)
+app.command(annotators)
+
+
+@annotators.command(name="add")
+def add_annotator(name: str | None = None, /, *, config: _settings(AddAnnotatorConfig) = None) -> None:  # type: ignore[valid-type]
+    """Add a person, and print the invite by which they set their password, once."""
+    from posttrain.commands.annotators import add
+
+    add(config)
+
+
+@annotators.command(name="list")
+def list_annotators(*, config: _settings(StoreSection) = None) -> None:  # type: ignore[valid-type]
+    """Show everybody, with their roles."""
+    from posttrain.commands.annotators import show
+
+    show(config)
+
+
+@annotators.command(name="invite")
+def invite_annotator(name: str | None = None, /, *, config: _settings(InviteConfig) = None) -> None:  # type: ignore[valid-type]
+    """Give a person a new invite, also for a forgotten password; the earlier one ends."""
+    from posttrain.commands.annotators import invite_again
+
+    invite_again(config)
+
+
+@annotators.command(name="role")
+def annotator_role(name: str | None = None, /, *, config: _settings(RoleConfig) = None) -> None:  # type: ignore[valid-type]
+    """Give a person another role, from their next request on."""
+    from posttrain.commands.annotators import give_role
+
+    give_role(config)
+
+
+@annotators.command(name="disable")
+def disable_annotator(name: str | None = None, /, *, config: _settings(AnnotatorNameConfig) = None) -> None:  # type: ignore[valid-type]
+    """Let a person in no more, at once; their judgements stay."""
+    from posttrain.commands.annotators import disable_annotator as disable
+
+    disable(config)
+
+
+@annotators.command(name="enable")
+def enable_annotator(name: str | None = None, /, *, config: _settings(AnnotatorNameConfig) = None) -> None:  # type: ignore[valid-type]
+    """Let a disabled person in again, with the password they had."""
+    from posttrain.commands.annotators import enable_annotator as enable
+
+    enable(config)
+
+
 # Command -> what it does and the kind of its settings. cyclopts prints the help and picks the command; the
 # settings themselves are read by `load_config`, because an error there must name the file and the line.
 _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
@@ -178,6 +250,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
     "ppo": (ppo, PPOConfig),
     "generate": (generate, GenerateConfig),
     "sample": (sample, SampleConfig),
+    "rank": (rank, RankPageConfig),
     "rank-by-rule": (rank_by_rule, RankByRuleConfig),
     "reject-sample": (reject_sample, RejectSampleConfig),
     "inspect": (inspect, InspectConfig),
@@ -186,6 +259,22 @@ _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
     "pipeline": (pipeline, PipelineConfig),
     "demo": (demo, DemoConfig),
     "lab advantages": (advantages, LabConfig),
+    "annotators add": (add_annotator, AddAnnotatorConfig),
+    "annotators list": (list_annotators, StoreSection),
+    "annotators invite": (invite_annotator, InviteConfig),
+    "annotators role": (annotator_role, RoleConfig),
+    "annotators disable": (disable_annotator, AnnotatorNameConfig),
+    "annotators enable": (enable_annotator, AnnotatorNameConfig),
+}
+
+# Where the first word is a setting of this name, unless it is a TOML file.
+_FIRST_WORD: dict[type, str] = {
+    InspectConfig: "path",
+    RankPageConfig: "store",
+    AddAnnotatorConfig: "name",
+    InviteConfig: "name",
+    RoleConfig: "name",
+    AnnotatorNameConfig: "name",
 }
 
 
@@ -213,8 +302,8 @@ def _read_config(kind: type, words: Sequence[str]) -> Any:
         from posttrain.commands.evaluate import config_of_run
 
         return config_of_run(path, words[1:])
-    if kind is InspectConfig and path is not None and path.suffix.lower() != ".toml":
-        return load_config(kind, {"path": str(path)}, words[1:])
+    if kind in _FIRST_WORD and path is not None and path.suffix.lower() != ".toml":
+        return load_config(kind, {_FIRST_WORD[kind]: words[0]}, words[1:])
     if kind is CompareConfig:
         files = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
         return load_config(kind, {"files": files}, words[len(files) :])

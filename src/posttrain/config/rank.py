@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from posttrain.config.sections import AnywherePath, RewardSection, Section
+from posttrain.config.sections import AnywherePath, RewardSection, RewardTermSection, Section
 
 
 class AnnotatorSection(Section):
@@ -22,6 +22,23 @@ class AnnotatorSection(Section):
     """How much its judgements count in training."""
 
 
+class RuleSection(RewardSection):
+    """The rule in the place of people's taste: a reward, and a higher score is a better rank."""
+
+    terms: tuple[RewardTermSection, ...]
+    """What is summed up, one term at least: [{name = "exact_answer"}] or [{function = "file.py:name"}]."""
+
+    @field_validator("terms")
+    @classmethod
+    def _is_a_rule(cls, terms: tuple[RewardTermSection, ...]) -> tuple[RewardTermSection, ...]:
+        if not terms:
+            raise ValueError(
+                'there is no term, so there is no rule. Set reward.terms = [{name = "exact_answer"}], '
+                'or [{function = "file.py:name"}].'
+            )
+        return terms
+
+
 class RankByRuleConfig(Section):
     """Rank the responses of a samples file by a stated rule, with errors at a stated rate."""
 
@@ -31,14 +48,13 @@ class RankByRuleConfig(Section):
     """The rankings: one line for each prompt and annotator."""
     seed: int = Field(0, ge=0)
     """Names the random numbers of the annotators' errors."""
-    reward: RewardSection
-    """The rule: a verifier or a function of yours as in reward.terms; a higher score is a better rank."""
+    reward: RuleSection
+    """The rule; a higher score is a better rank."""
     annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
     """Each judges every prompt; by default one that makes no errors."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_rule(self.reward)
         _check_annotators(self.annotators)
         return self
 
@@ -54,43 +70,38 @@ class RankStageConfig(Section):
     """The rankings of people, instead of a rule: the samples file with a column `ranks` in each line."""
     seed: int = Field(0, ge=0)
     """Names the random numbers of the annotators' errors."""
-    reward: RewardSection = RewardSection()
-    """The rule, as in `posttrain rank-by-rule`."""
+    reward: RuleSection | None = None
+    """The rule, as in `posttrain rank-by-rule`; none where people rank."""
     annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
     """Each judges every prompt."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.rankings is not None:
-            if self.reward.terms:
+            if self.reward is not None:
                 raise ValueError(
                     "rankings is a file of people, and reward is a rule in their place. Remove one."
                 )
             return self
         if self.samples is None:
             raise ValueError('there is nothing to rank: set samples = "@STAGE" or to a file of samples')
-        _check_rule(self.reward)
+        if self.reward is None:
+            raise ValueError(
+                'there is no rule: set reward.terms = [{name = "exact_answer"}], or rankings = "file.jsonl" of people'
+            )
         _check_annotators(self.annotators)
         return self
 
     def by_rule(self) -> RankByRuleConfig:
         """The settings of `posttrain rank-by-rule`."""
-        if self.samples is None:
-            raise ValueError("there are no samples to rank by a rule")
+        if self.samples is None or self.reward is None:
+            raise ValueError("there are no samples to rank, or no rule to rank them by")
         return RankByRuleConfig(
             samples=self.samples,
             output=self.output,
             seed=self.seed,
             reward=self.reward,
             annotators=self.annotators,
-        )
-
-
-def _check_rule(reward: RewardSection) -> None:
-    if not reward.terms:
-        raise ValueError(
-            'reward.terms is empty, so there is no rule. Set reward.terms = [{name = "exact_answer"}], '
-            'or [{function = "file.py:name"}].'
         )
 
 

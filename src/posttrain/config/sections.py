@@ -174,7 +174,8 @@ class RewardSection(Section):
     """What a response is worth, and what happens when that cannot be found out."""
 
     terms: tuple[RewardTermSection, ...] = ()
-    """Empty: the task's own verifier."""
+    """What is summed up, for example [{name = "exact_answer"}, {function = "file.py:name", weight = 0.5}]. Empty: the
+    own verifier of data.task."""
     max_unscored_share: float = Field(0.1, ge=0, le=1)
     """The run stops with the first error when more than this share of a step could not be scored."""
     time_limit_seconds: float = Field(30.0, gt=0)
