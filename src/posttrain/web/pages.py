@@ -64,3 +64,9 @@ def page(
         **values,
     )
     return HTMLResponse(html, status, headers=dict(headers or {}))
+
+
+def as_sentence(error: Exception) -> str:
+    """What an error says, as pages say it: with a capital at the start and a full stop."""
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from posttrain.errors import PosttrainError
 from posttrain.preferences.store.failures import StoreUnavailable
-from posttrain.web.pages import page
+from posttrain.web.pages import as_sentence, page
 from posttrain.web.security_headers import SECURITY_HEADERS
 
 _TITLES = {
@@ -80,7 +80,7 @@ def answer_http_error(request: Request, error: HTTPException) -> Response:
 
 def answer_posttrain_error(request: Request, error: PosttrainError) -> Response:
     """An error that its reader can do something about."""
-    return answer_refusal(request, Refusal(400, str(error), code="invalid"))
+    return answer_refusal(request, Refusal(400, as_sentence(error), code="invalid"))
 
 
 def answer_store_error(request: Request, error: StoreUnavailable) -> Response:

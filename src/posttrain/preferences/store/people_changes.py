@@ -30,14 +30,14 @@ def set_password(store: Store, name: str, password: str, *, by: Actor) -> None:
 
 
 def change_role(store: Store, name: str, role: str, *, by: Actor) -> None:
-    """Gives a person another role, from their next request on. ConfigError when no admin would be left."""
+    """Gives a person another role, from their next request on. ConfigError on the page when no admin would be left."""
     role = checked_role(role)
 
     def change(connection: Connection) -> None:
         person = find_annotator(connection, name)
         if person.role == role:
             return
-        if person.role == "admin":
+        if person.role == "admin" and by.annotator_id is not None:
             _keep_an_admin(connection, person)
         change_annotator(connection, person, role=role)
         details = {"from": person.role, "to": role}
@@ -47,13 +47,16 @@ def change_role(store: Store, name: str, role: str, *, by: Actor) -> None:
 
 
 def disable(store: Store, name: str, *, by: Actor) -> None:
-    """Lets a person in no more: sessions and invites end now, judgements stay. ConfigError for the last admin."""
+    """Lets a person in no more: sessions and invites end now, judgements stay.
+
+    ConfigError for the last admin, unless it is done at a command line, where another one can be made.
+    """
 
     def change(connection: Connection) -> None:
         person = find_annotator(connection, name)
         if person.disabled_at is not None:
             return
-        if person.role == "admin":
+        if person.role == "admin" and by.annotator_id is not None:
             _keep_an_admin(connection, person)
         change_annotator(
             connection, person, disabled_at=store.now(), invite_hash=None, invite_expires_at=None

@@ -26,7 +26,7 @@ from posttrain.web.bodies import form_body
 from posttrain.web.cookies import SESSION, VISIT, cookie_of, drop_cookie, set_cookie
 from posttrain.web.csrf import begin_visit
 from posttrain.web.identity import actor_of, address_of
-from posttrain.web.pages import page
+from posttrain.web.pages import as_sentence, page
 from posttrain.web.refusals import Refusal
 
 _OWN_PATH = re.compile(r"/(?![/\\])[\w./?=&%~+:@,-]*", re.ASCII)
@@ -136,7 +136,7 @@ def sign_out(request: Request) -> Response:
     response = RedirectResponse("/login", 303)
     drop_cookie(request, response, SESSION)
     # What the page kept in the browser (drafts that were not sent) is not left to the next person at this desk.
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    response.headers["Clear-Site-Data"] = '"storage"'
     return response
 
 
@@ -160,8 +160,7 @@ def set_first_password(request: Request) -> Response:
     try:
         password_hash = hash_of_password(form.get("password", ""), name=name)
     except ConfigError as error:
-        sentence = str(error)
-        return _invite_form(request, name, problem=sentence[0].upper() + sentence[1:], status=400)
+        return _invite_form(request, name, problem=as_sentence(error), status=400)
 
     def accept(connection: Connection) -> str | None:
         person = accept_invite(
