@@ -1,0 +1,277 @@
+// The way of one person through items: the one in view, the next one (fetched ahead), and the ones before.
+
+import { announce } from "./announcer.js";
+import * as api from "./api.js";
+import { Clock } from "./clock.js";
+import { ItemCommands } from "./item_commands.js";
+import { ItemView } from "./item_view.js";
+import { contentOf, contentOfDraft, emptyContent, JudgementWork } from "./judgement_work.js";
+import * as kept from "./kept.js";
+
+const SECONDS_UNTIL_NEXT_LOOK = 20;
+
+export class Session {
+  #ahead = null; // promise of the item fetched ahead, once it is asked for
+  #aheadItem = undefined; // that item; null when there was none; undefined while it is not known
+  #visited = []; // numbers of items submitted here, oldest first
+  #looks = null;
+
+  // pages: { work: element, drafts, outbox, dialogs, suggestedTags, problem(error), counted(kind) }
+  constructor(pages) {
+    this.pages = pages;
+    this.shown = null; // { item, work, commands, view, clock, isEarlier }
+    this.open = null; // the item of the queue, while an earlier one is in view
+  }
+
+  get commands() { return this.shown?.commands ?? null; }
+  get #besides() {
+    const own = [this.shown?.item.id, this.open?.item.id, this.#aheadItem?.id, ...this.pages.outbox.itemIds];
+    return [...new Set(own.filter((id) => id !== undefined))];
+  }
+
+  async start(wanted) {
+    try {
+      if (wanted !== null) this.show(await api.item(wanted), { isEarlier: true });
+      else await this.showNext();
+    } catch (error) {
+      this.pages.problem(error);
+      if (wanted === null) this.#lookAgain();
+      else this.showNothing(error.message);
+    }
+  }
+
+  show(item, { isEarlier = false, content = null, seconds = null, focuses = true, notice = null } = {}) {
+    this.#leave();
+    const numCards = item.cards.length;
+    const draft = this.pages.drafts.newest(item);
+    const stored = item.earlier ? contentOf(item.earlier, numCards) : emptyContent(numCards);
+    const begun = content ?? (draft ? contentOfDraft(draft.content, numCards) : stored);
+    const before = seconds ?? draft?.content.seconds;
+    const clock = new Clock(Number.isFinite(before) ? before : 0);
+    const work = new JudgementWork(begun, {
+      onChange: (message) => {
+        announce(message);
+        view.update();
+        this.pages.drafts.save(item, work.content, clock.seconds);
+      },
+    });
+    if (item.earlier && !content) work.begun = stored;
+    const commands = this.#commandsOf(work);
+    const view = new ItemView(item, work, commands, { suggestedTags: this.pages.suggestedTags, isEarlier });
+    commands.view = view;
+    this.shown = { item, work, commands, view, clock, isEarlier };
+    this.pages.work.replaceChildren(view.root);
+    view.shown();
+    scrollTo(0, 0);
+    if (focuses) view.focusCard(0, { scrolls: false });
+    announce(notice ?? view.describe());
+    this.pages.shown(item);
+    if (!isEarlier) this.#fetchAhead();
+  }
+
+  #leave() {
+    if (this.shown === null) return;
+    this.shown.view.closed();
+    this.shown.clock.stop();
+    this.shown = null;
+  }
+
+  #commandsOf(work) {
+    const commands = new ItemCommands(work);
+    const { dialogs } = this.pages;
+    const back = () => commands.goTo(commands.current);
+    return Object.assign(commands, {
+      submit: () => this.submit(work.content.cannot_rank ? "cannot_rank" : "ranking"),
+      skip: () => this.submit("skip"),
+      undoBeyond: () => this.#undoSubmission(),
+      earlier: () => this.goEarlier(),
+      later: () => this.goLater(),
+      openHistory: () => dialogs.openHistory((id) => this.openEarlier(id), back),
+      openGuideline: () => dialogs.openGuideline(back),
+      openKeys: () => dialogs.openKeys(back),
+      openDifference: () => dialogs.openDifference(this.shown.item, commands.current, this.#otherCard(commands), back),
+    });
+  }
+
+  // What a card is most likely to be compared with: the one ranked just above it, else its neighbour.
+  #otherCard(commands) {
+    const { ranks } = commands.content;
+    const card = commands.current;
+    const better = ranks.flatMap((slot, other) => (slot !== null && other !== card && ranks[card] !== null && slot <= ranks[card] ? [[slot, other]] : []));
+    better.sort((a, b) => b[0] - a[0]);
+    return better[0]?.[1] ?? (card + 1 < ranks.length ? card + 1 : card - 1);
+  }
+
+  submit(kind) {
+    const { item, work, clock, isEarlier, view } = this.shown;
+    if (document.activeElement === view.tray.note) view.tray.note.blur(); // its change event comes first
+    const judgement = work.judgement(kind);
+    if (judgement === null) {
+      const left = view.cards.filter((card) => work.content.ranks[card.card] === null && !work.content.unacceptable[card.card]);
+      for (const card of left) card.root.classList.add("is-missing");
+      view.focusCard(left[0].card);
+      announce(`Not submitted: ${left.map((card) => card.letter).join(", ")} ${left.length === 1 ? "has" : "have"} no rank. Press c when they cannot be ranked, s to skip.`);
+      this.pages.hint(`${left.map((card) => card.letter).join(", ")} ${left.length === 1 ? "has" : "have"} no rank yet.`);
+      return;
+    }
+    this.pages.hint("");
+    if (item.earlier && !work.isChanged && kind === item.earlier.kind) {
+      announce("Nothing was changed.");
+      this.pages.drafts.forget(item);
+      this.#goOn(isEarlier);
+      return;
+    }
+    this.pages.outbox.add(item.id, {
+      ...judgement,
+      submission_id: crypto.randomUUID?.() ?? madeUp(),
+      seconds: clock.seconds,
+      guideline_version: item.guideline_version,
+      replaces: item.earlier?.judgement_id ?? null,
+    }, { ...item, draft: null });
+    this.pages.drafts.forget(item);
+    this.pages.counted(kind, item.earlier?.kind ?? null);
+    this.#visited = [...this.#visited.filter((id) => id !== item.id), item.id];
+    this.#goOn(isEarlier);
+  }
+
+  #goOn(isEarlier) {
+    if (isEarlier && this.open !== null) this.#backToOpen();
+    else this.showNext();
+  }
+
+  async showNext() {
+    this.#leave();
+    this.open = null;
+    const known = this.#aheadItem;
+    if (known) {
+      this.#ahead = null;
+      this.#aheadItem = undefined;
+      this.show(known);
+      return;
+    }
+    this.pages.waiting();
+    try {
+      const asked = this.#ahead ?? api.next(this.#besides);
+      this.#ahead = null;
+      const item = await asked;
+      this.#aheadItem = undefined;
+      if (this.shown !== null) this.#aheadItem = item; // an earlier one was opened meanwhile
+      else if (item) this.show(item);
+      else this.showNothing();
+    } catch (error) {
+      this.#aheadItem = undefined;
+      if (this.shown === null) {
+        this.pages.problem(error);
+        this.#lookAgain();
+      }
+    }
+  }
+
+  showNothing(message = null) {
+    this.pages.nothing(message);
+    this.#lookAgain();
+  }
+
+  #lookAgain() {
+    clearTimeout(this.#looks);
+    this.#looks = setTimeout(() => { if (this.shown === null) this.showNext(); }, SECONDS_UNTIL_NEXT_LOOK * 1000);
+  }
+
+  #fetchAhead() {
+    if (this.#ahead !== null || this.#aheadItem) return;
+    const asked = api.next(this.#besides);
+    this.#ahead = asked;
+    asked.then((item) => { if (this.#ahead === asked) this.#aheadItem = item ?? undefined; if (!item) this.#forgetAhead(asked); },
+      () => this.#forgetAhead(asked));
+  }
+
+  #forgetAhead(asked) { if (this.#ahead === asked) this.#ahead = null; }
+
+  // What the outbox asks the server for on the way: the item after the next one.
+  asksFor() { return this.#ahead === null && !this.#aheadItem && this.shown ? { besides: this.#besides } : {}; }
+
+  cameAlong(item) {
+    if (!item || this.#besides.includes(item.id)) return;
+    if (this.shown === null) this.show(item);
+    else if (this.#ahead === null && !this.#aheadItem) this.#aheadItem = item;
+  }
+
+  // The connection is back: look for work at once where there is none.
+  wake() {
+    if (this.shown === null) this.showNext();
+    else if (!this.shown.isEarlier) this.#fetchAhead();
+  }
+
+  async openEarlier(id, notice = null) {
+    if (this.shown?.item.id === id) return;
+    const taken = this.pages.outbox.takeBack(id);
+    try {
+      let item = taken?.item;
+      let content = null;
+      if (taken) {
+        content = contentOf(taken.judgement, item.cards.length);
+        this.pages.counted(null, taken.judgement.kind);
+      } else {
+        await this.pages.outbox.settled(id);
+        item = await api.item(id);
+      }
+      if (this.shown && !this.shown.isEarlier) this.open = { item: { ...this.shown.item, draft: null }, content: this.shown.work.content, seconds: this.shown.clock.seconds, done: this.shown.work.done };
+      this.show(item, { isEarlier: true, content, seconds: taken?.judgement.seconds ?? null, notice });
+    } catch (error) {
+      this.pages.problem(error, "The earlier item cannot be opened now.");
+    }
+  }
+
+  #backToOpen() {
+    const { item, content, seconds, done } = this.open;
+    this.open = null;
+    this.show(item, { content, seconds });
+    this.shown.work.done = done;
+    this.shown.view.update();
+  }
+
+  #undoSubmission() {
+    const last = this.#visited.at(-1);
+    if (last === undefined || last === this.shown?.item.id) announce("There is nothing to undo.");
+    else this.openEarlier(last, `Back at item ${last}, which you had submitted. Change it and submit again.`);
+  }
+
+  // Earlier and later: those of this visit, then what the server knows of before.
+  async goEarlier() {
+    const known = kept.kept("trail") ?? [];
+    let trail = [...known.filter((id) => !this.#visited.includes(id)), ...this.#visited];
+    const at = this.shown?.isEarlier ? trail.indexOf(this.shown.item.id) : trail.length;
+    if (at <= 0) {
+      try {
+        const { judgements } = await api.history(null);
+        const older = judgements.map((judgement) => judgement.item_id).reverse();
+        trail = [...older.filter((id) => !trail.includes(id)), ...trail];
+        kept.keep("trail", trail.slice(-200));
+      } catch (error) {
+        this.pages.problem(error, "Earlier items cannot be fetched now.");
+        return;
+      }
+    }
+    const now = this.shown?.isEarlier ? trail.indexOf(this.shown.item.id) : trail.length;
+    if (now <= 0) announce("There is nothing earlier.");
+    else await this.openEarlier(trail[now - 1]);
+  }
+
+  async goLater() {
+    if (!this.shown?.isEarlier) {
+      announce("This is the open item.");
+      return;
+    }
+    const trail = [...(kept.kept("trail") ?? []).filter((id) => !this.#visited.includes(id)), ...this.#visited];
+    const at = trail.indexOf(this.shown.item.id);
+    if (at >= 0 && at + 1 < trail.length) await this.openEarlier(trail[at + 1]);
+    else if (this.open !== null) this.#backToOpen();
+    else await this.showNext();
+  }
+}
+
+// crypto.randomUUID exists on https and localhost alone; random bytes everywhere.
+function madeUp() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
