@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "evaluation": {"types", "errors", "rollouts", "rewards"},
     "lab": {"types", "errors", "config", "algorithms"},
     "runs": {"types", "errors", "evaluation"},
-    "preferences": {"types", "errors", "data", "evaluation"},
+    "preferences": {"types", "errors", "data", "evaluation", "runs"},
     "web": {"types", "errors", "preferences"},
     "recipes": {
         "types", "errors", "batches", "algorithms", "config", "data", "rewards", "models", "rollouts",

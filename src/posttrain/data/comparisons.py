@@ -98,12 +98,18 @@ def _loaded(found: Sequence[_Read]) -> LoadedRankings:
 
 
 def _stored_comparison(record: Record, record_id: str) -> _Read:
-    content = [record["prompt"], *record["responses"]]
+    if not is_text([record["prompt"], *record["responses"]]):
+        return _Read(None, [(NO_TEXT, record_id)])
+    return _comparison(record, record_id)
+
+
+def is_text(content: Any) -> bool:
+    """Whether all that is written in a JSON value is text: no half of a surrogate pair, which no model can read."""
     try:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return _Read(None, [(NO_TEXT, record_id)])
-    return _comparison(record, record_id)
+        return False
+    return True
 
 
 def count_dropped(left_out: Iterable[tuple[str, str]]) -> list[Dropped]:

@@ -27,7 +27,7 @@ def rankable(record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str) -
     """
     if isinstance(record, LeftOut):
         return record
-    item = replace(record.item, external_id=prefix + record.item.external_id)
+    item = replace(record.item, external_id=prefix + record.item.external_id) if prefix else record.item
     if use == "gold":
         ranks = next((own.ranks for own in record.judgements if own.ranks is not None), item.gold_ranks)
         if ranks is None:
@@ -50,7 +50,8 @@ def rankable(record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str) -
 
 
 def _with_checked_name(judgement: ImportedJudgement) -> ImportedJudgement:
-    return replace(judgement, annotator=checked_name(judgement.annotator))
+    name = checked_name(judgement.annotator)
+    return judgement if name == judgement.annotator else replace(judgement, annotator=name)
 
 
 def _each_text_once(item: NewItem) -> NewItem:

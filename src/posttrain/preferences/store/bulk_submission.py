@@ -113,8 +113,8 @@ def _keys(submissions: Sequence[Submission]) -> list[tuple[int, int]]:
 
 def _insert(connection: Connection, fresh: Sequence[Submission], sizes: dict[int, int], now: float) -> None:
     postgresql.lock(connection, postgresql.LOCK_OF_JUDGEMENTS)
-    numbers = connection.scalars(
-        insert(judgements).returning(judgements.c.judgement_id, sort_by_parameter_order=True),
+    inserted = connection.execute(
+        insert(judgements).returning(judgements.c.submission_id, judgements.c.judgement_id),
         [
             {
                 "submission_id": one.submission_id,
@@ -136,17 +136,18 @@ def _insert(connection: Connection, fresh: Sequence[Submission], sizes: dict[int
             }
             for one in fresh
         ],
-    ).all()
+    )
+    numbers = {row.submission_id: row.judgement_id for row in inserted}
     connection.execute(
         insert(current_judgements).returning(current_judgements.c.item_id),
         [
             {
                 "annotator_id": one.annotator_id,
                 "item_id": one.item_id,
-                "judgement_id": number,
+                "judgement_id": numbers[one.submission_id],
                 "kind": one.kind,
             }
-            for one, number in zip(fresh, numbers, strict=True)
+            for one in fresh
         ],
     )
     for table in (leases, drafts):

@@ -1,0 +1,56 @@
+"""A store's judgements as reward models take them: one `Ranking` each, and what teaches nothing, by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from posttrain.data.comparisons import LoadedRankings, rankings_of_records
+from posttrain.data.demonstrations import Dropped
+from posttrain.preferences.exporting.judged_items import judged_items
+from posttrain.preferences.exporting.ranking_rows import rows_of_item
+from posttrain.preferences.store.database import Store
+
+
+def training_rankings(store: Store) -> LoadedRankings:
+    """Every ranking that is now in force. Where a reviewer settled an item, only what they said of it.
+
+    Left out and counted: skips and items that could not be ranked; responses that were cut by length, and rankings of
+    which fewer than two responses are then left; rankings of equal texts; responses that are no text.
+    """
+    rankings, left_out = [], LeftOutSum()
+    with store.reading() as connection:
+        for found in rankings_by_item(connection):
+            rankings += found.rankings
+            left_out.add(found.dropped)
+    return LoadedRankings(rankings, left_out.dropped())
+
+
+def rankings_by_item(connection: Connection, *, keep_cut: bool = False) -> Iterator[LoadedRankings]:
+    """What is left of each judged item; with `keep_cut` responses that were cut by length stay in."""
+    for judged in judged_items(connection):
+        rows: list[Mapping[str, Any]] = list(rows_of_item(judged))
+        if keep_cut:
+            rows = [{name: value for name, value in row.items() if name != "finish_reasons"} for row in rows]
+        yield rankings_of_records(rows)
+
+
+class LeftOutSum:
+    """What was left out of many items, one entry a reason."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._firsts: dict[str, str] = {}
+
+    def add(self, dropped: list[Dropped]) -> None:
+        """Count these too."""
+        for entry in dropped:
+            self._counts[entry.reason] += entry.count
+            self._firsts.setdefault(entry.reason, entry.first)
+
+    def dropped(self) -> list[Dropped]:
+        """Each reason with its count and the first name, in the order of the first ones."""
+        return [Dropped(reason, self._counts[reason], first) for reason, first in self._firsts.items()]
