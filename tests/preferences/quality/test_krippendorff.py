@@ -149,13 +149,15 @@ def test_rank_alpha_is_the_alpha_of_places_response_by_response(seed):
 
 
 def test_grades_and_marks():
-    values = [(item, 0, 1 + item % 5) for item in range(20) for _ in range(2)] + [(99, 0, 3)]
-    assert value_alpha(values).value == pytest.approx(1.0)
+    alike = [(item, (1 + item % 5, None)) for item in range(20) for _ in range(2)] + [(99, (3, 4))]
+    assert value_alpha(alike).value == pytest.approx(1.0)
+    assert value_alpha(alike).num_items == 20
     assert value_alpha([]) is None
-    assert value_alpha([(1, 0, 3), (2, 0, 4)]) is None  # nobody graded the same response
-    differing = [(item, 0, (item * 7 + who * 3) % 5) for item in range(20) for who in (0, 1)]
-    slow = alpha_from_the_definition([[(i * 7) % 5, (i * 7 + 3) % 5] for i in range(20)])
-    assert value_alpha(differing).value == pytest.approx(slow)
+    assert value_alpha([(1, (3, None)), (1, (None, 4)), (2, (4, 1))]) is None  # no response got two values
+    assert value_alpha([(1, (False, False))] * 2) is None  # nobody marks anything: nothing could differ
+    differing = [(i, ((i * 7 + who * 3) % 5, who if i % 2 else None)) for i in range(20) for who in (0, 1)]
+    units = [[(i * 7) % 5, (i * 7 + 3) % 5] for i in range(20)] + [[0, 1]] * 10
+    assert value_alpha(differing).value == pytest.approx(alpha_from_the_definition(units))
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():

@@ -97,23 +97,31 @@ def rank_alpha(rankings: Sequence[PersonalRanking]) -> Estimate | None:
     return estimate_with_interval(sums, mean_alpha, len(np.unique(items)))
 
 
-def value_alpha(values: Sequence[tuple[int, int, int]]) -> Estimate | None:
-    """Alpha of (item, response, value) given by several people, for grades and for marks (0 or 1); as `rank_alpha`."""
-    if not values:
+def value_alpha(given: Sequence[tuple[int, Sequence[float | None]]]) -> Estimate | None:
+    """Alpha of grades or of marks (True or False), with an interval as `rank_alpha`'s.
+
+    Each entry is an item and what one person gave its responses, None where nothing. None where no response got two
+    values, or all values are the same.
+    """
+    longest = max((len(values) for _, values in given), default=0)
+    flat = [value for _, values in given for value in values]
+    filled = np.array([value is not None for value in flat], dtype=bool)
+    if not filled.any():
         return None
-    rows = np.array(values, dtype=np.int64)
-    units, unit_of, per_unit = np.unique(rows[:, :2], axis=0, return_inverse=True, return_counts=True)
-    unit_of = unit_of.reshape(-1)
-    kinds, kind_of = np.unique(rows[:, 2], return_inverse=True)
-    counts = np.zeros((len(units), len(kinds)))
-    np.add.at(counts, (unit_of, kind_of), 1.0)
+    lengths = [len(values) for _, values in given]
+    first = np.repeat(np.array([item for item, _ in given]) * longest, lengths)
+    position = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    units, unit_of, per_unit = np.unique((first + position)[filled], return_inverse=True, return_counts=True)
+    kinds, kind_of = np.unique(np.array([value for value in flat if value is not None]), return_inverse=True)
+    counts = np.bincount(unit_of * len(kinds) + kind_of, minlength=len(units) * len(kinds))
     several = per_unit > 1
-    units, counts = units[several], counts[several]
-    if not len(units):
+    if not several.any():
         return None
-    groups, num_groups = groups_of_items(units[:, 0])
+    counts = counts.reshape(len(units), len(kinds))[several].astype(np.float64)
+    item_of = units[several] // longest
+    groups, num_groups = groups_of_items(item_of)
     sums = np.array([coincidences(counts[groups == group]) for group in range(num_groups)])
-    return estimate_with_interval(sums, alpha_of_coincidences, len(np.unique(units[:, 0])))
+    return estimate_with_interval(sums, alpha_of_coincidences, len(np.unique(item_of)))
 
 
 def _judged_twice(table: RankingTable) -> RankingTable:

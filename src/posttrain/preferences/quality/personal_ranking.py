@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -44,10 +45,14 @@ def tables_by_size(rankings: Sequence[PersonalRanking]) -> list[RankingTable]:
         item_ids = np.array(items, dtype=np.int64)
         annotator_ids = np.array(annotators, dtype=np.int64)
         order = np.lexsort((annotator_ids, item_ids))
-        tables.append(
-            RankingTable(item_ids[order], annotator_ids[order], np.array(ranks, dtype=np.int64)[order])
-        )
+        tables.append(RankingTable(item_ids[order], annotator_ids[order], rows_of(ranks, size)[order]))
     return tables
+
+
+def rows_of(tuples: Sequence[Sequence[int]], size: int) -> NDArray[np.int64]:
+    """[tuples, size] of tuples of that size; several times faster than numpy's own reading of nested sequences."""
+    flat = np.fromiter(itertools.chain.from_iterable(tuples), dtype=np.int64, count=len(tuples) * size)
+    return flat.reshape(len(tuples), size)
 
 
 def doubled_places(ranks: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from posttrain.evaluation.intervals import wilson_interval
 from posttrain.preferences.quality.intervals import Estimate
-from posttrain.preferences.quality.personal_ranking import PersonalRanking, doubled_places
+from posttrain.preferences.quality.personal_ranking import PersonalRanking, doubled_places, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def _ranks_by_place(rankings: Sequence[PersonalRanking]) -> dict[int, NDArray[np
             by_size[len(ranking.ranks)].append(ranking)
     return {
         size: np.take_along_axis(
-            np.array([ranking.ranks for ranking in own], dtype=np.int64),
-            np.array([ranking.order_shown for ranking in own], dtype=np.int64),
+            rows_of([ranking.ranks for ranking in own], size),
+            rows_of([ranking.order_shown for ranking in own], size),
             axis=1,
         )
         for size, own in by_size.items()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posttrain.preferences.quality.intervals import groups_of_items, jackknife_error, student_t_95
-from posttrain.preferences.quality.personal_ranking import PersonalRanking
+from posttrain.preferences.quality.personal_ranking import PersonalRanking, rows_of
 
 PRIOR_TIES = 1.0
 """Each checkpoint is given so many ties with one of average strength: one that always won would be infinitely strong
@@ -74,8 +74,8 @@ def compare_checkpoints(
     sizes = np.array([len(names) for _, names in counted])
     for size in np.unique(sizes).tolist():
         own = np.flatnonzero(sizes == size)
-        ranks = np.array([counted[row][0].ranks for row in own], dtype=np.int64)
-        places = np.array([places_of[counted[row][1]] for row in own], dtype=np.int64)
+        ranks = rows_of([counted[row][0].ranks for row in own], size)
+        places = rows_of([places_of[counted[row][1]] for row in own], size)
         for one, other in itertools.combinations(range(size), 2):
             a, b = places[:, one], places[:, other]
             met = (a != b) & (a >= 0) & (b >= 0)
