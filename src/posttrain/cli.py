@@ -35,7 +35,8 @@ from posttrain.config.reject_sample import RejectSampleConfig
 from posttrain.config.reward_model import RewardModelConfig
 from posttrain.config.sample import SampleConfig
 from posttrain.config.sft import SFTConfig
-from posttrain.errors import PosttrainError
+from posttrain.config.store import StoreExportConfig, StoreImportConfig
+from posttrain.errors import ConfigError, PosttrainError
 
 app = App(
     name="posttrain",
@@ -186,6 +187,37 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
     measure_advantages(config)
 
 
+preference_store = App(name="store", help="What people rank and have said: files into a store, and out of it.")
+app.command(preference_store)
+
+
+@preference_store.command(name="import")
+def import_files(
+    store: str | None = None,
+    /,
+    *files: Path,
+    config: _settings(StoreImportConfig) = None,  # type: ignore[valid-type]
+) -> None:
+    """Put prompts with responses, and rankings, into a store: our files, TRL's, hh-rlhf, Argilla, Label Studio."""
+    from posttrain.commands.store import import_into_store
+
+    import_into_store(config)
+
+
+@preference_store.command(name="export")
+def export_file(
+    store: str | None = None,
+    file: Path | None = None,
+    /,
+    *,
+    config: _settings(StoreExportConfig) = None,  # type: ignore[valid-type]
+) -> None:
+    """Write what people said to a file: lossless rankings, TRL's pairs, or grades."""
+    from posttrain.commands.store import export_from_store
+
+    export_from_store(config)
+
+
 annotators = App(
     name="annotators", help="Who ranks, from other machines too: invites, roles, and who is let in no more."
 )
@@ -259,6 +291,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
     "pipeline": (pipeline, PipelineConfig),
     "demo": (demo, DemoConfig),
     "lab advantages": (advantages, LabConfig),
+    "store import": (import_files, StoreImportConfig),
+    "store export": (export_file, StoreExportConfig),
     "annotators add": (add_annotator, AddAnnotatorConfig),
     "annotators list": (list_annotators, StoreSection),
     "annotators invite": (invite_annotator, InviteConfig),
@@ -304,6 +338,8 @@ def _read_config(kind: type, words: Sequence[str]) -> Any:
         return config_of_run(path, words[1:])
     if kind in _FIRST_WORD and path is not None and path.suffix.lower() != ".toml":
         return load_config(kind, {_FIRST_WORD[kind]: words[0]}, words[1:])
+    if kind in (StoreImportConfig, StoreExportConfig):
+        return _read_store_config(kind, words)
     if kind is CompareConfig:
         files = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
         return load_config(kind, {"files": files}, words[len(files) :])
@@ -312,6 +348,22 @@ def _read_config(kind: type, words: Sequence[str]) -> Any:
 
         return read_pipeline(path, words[1:] if path else words)
     return load_config(kind, path, words[1:] if path else words)
+
+
+def _read_store_config(kind: type, words: Sequence[str]) -> Any:
+    """Of STORE and files before the settings, or of a TOML file."""
+    first = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+    rest = words[len(first) :]
+    if not first or (len(first) == 1 and first[0].lower().endswith(".toml")):
+        return load_config(kind, Path(first[0]) if first else None, rest)
+    values: dict[str, Any] = {"store": first[0]}
+    if kind is StoreImportConfig:
+        values |= {"files": first[1:]} if first[1:] else {}
+    elif first[1:]:
+        values["file"] = first[1]
+        if first[2:]:
+            raise ConfigError(f"an export goes into one file, and {', '.join(first[1:])} were named")
+    return load_config(kind, values, rest)
 
 
 def _fail(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,10 @@ def is_url(where: str | Path) -> bool:
 
 
 def engine_for(url_text: str) -> tuple[Engine, str]:
-    """The engine of that URL, and the URL without its password. ConfigError for what is no PostgreSQL URL."""
+    """The engine of that URL, and the URL without its password. ConfigError for what is no PostgreSQL URL.
+
+    The password may stand in the environment's PGPASSWORD instead, where no settings file keeps it.
+    """
     url = _read_url(url_text)
     try:
         engine = create_engine(
@@ -57,6 +61,8 @@ def _read_url(url_text: str) -> URL:
         raise ConfigError(f"the address of the store is not of the form {_EXAMPLE}") from error
     if not url.database:
         raise ConfigError(f"the address of the store names no database; it has the form {_EXAMPLE}")
+    if url.password is None and (password := os.environ.get("PGPASSWORD")):
+        url = url.set(password=password)
     return url.set(drivername="postgresql+pg8000")
 
 
