@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -68,7 +69,8 @@ responses = Table(
 queue_entries = Table(
     "queue_entries",
     metadata,
-    Column("item_id", IdNumber, ForeignKey("items.item_id"), primary_key=True, autoincrement=False),
+    # Not INTEGER, which in SQLite would be the row's own number: its indexes seek (key, number) pairs of columns only.
+    Column("item_id", BigInteger, ForeignKey("items.item_id"), primary_key=True, autoincrement=False),
     # Minus the priority, so that one index in ascending order is the order of the queue.
     Column("queue_key", Double, nullable=False),
     Column("queue", Text, nullable=False),  # the targeted queue it was put in, "" for none
@@ -77,19 +79,19 @@ queue_entries = Table(
     Column("num_judges", Integer, nullable=False),  # people whose current judgement is no skip
     Column("is_open", Boolean, nullable=False),  # num_judges < overlap
 )
-_IN_LINE: Final = text("is_open AND NOT is_gold")
+# SQLite uses these only for queries that say the conditions in the same words, and SQLAlchemy says `= 1` there.
 Index(
     "queue_order",
     queue_entries.c.queue_key,
     queue_entries.c.item_id,
-    sqlite_where=_IN_LINE,
-    postgresql_where=_IN_LINE,
+    sqlite_where=text("is_open = 1 AND is_gold = 0"),
+    postgresql_where=text("is_open AND NOT is_gold"),
 )
 Index(
     "queue_of_gold",
     queue_entries.c.queue_key,
     queue_entries.c.item_id,
-    sqlite_where=text("is_gold"),
+    sqlite_where=text("is_gold = 1"),
     postgresql_where=text("is_gold"),
 )
 
