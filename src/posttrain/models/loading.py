@@ -22,7 +22,7 @@ _DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-_ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 DESCRIPTION_FILE = "reward_model.json"
 """Stands beside config.json in the folder of a reward model (`models.reward_model`)."""
 
@@ -47,10 +47,10 @@ def load_language_model(
     path = Path(source).expanduser()
     if path.suffix == ".gguf":
         return _load_gguf(path, dtype, device)
-    if (path / _ADAPTER_CONFIG).is_file():
+    if (path / ADAPTER_CONFIG).is_file():
         return _load_adapter(path, dtype, device, trust_remote_code)
     if path.exists():
-        _check_folder(path)
+        check_has_config(path)
         source = str(path)
     elif _is_written_as_path(source):
         raise ModelError(f"no model at {source}: {_what_is_there(path)}")
@@ -60,15 +60,10 @@ def load_language_model(
 def _load_pretrained(
     name: str, source: str, dtype: torch.dtype, device: torch.device | str, trust_remote_code: bool
 ) -> LanguageModel:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     open_model: Any = AutoModelForCausalLM.from_pretrained
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise _cannot_open(name, source, error) from error
-    _check_causal(name, config)
-    _check_no_classifier(name, source, config)
+    config = config_of_language_model(name, source, trust_remote_code=trust_remote_code)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
         model, report = open_model(
@@ -78,6 +73,19 @@ def _load_pretrained(
         raise _cannot_open(name, source, error) from error
     _check_complete(name, report)
     return LanguageModel(model.to(device), tokenizer, name=name)
+
+
+def config_of_language_model(name: str, source: str, *, trust_remote_code: bool = False) -> Any:
+    """What the folder or Hub id says of itself. ModelError when it is no causal language model."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _cannot_open(name, source, error) from error
+    _check_causal(name, config)
+    _check_no_classifier(name, source, config)
+    return config
 
 
 def _load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str) -> LanguageModel:
@@ -98,13 +106,13 @@ def _load_adapter(
 ) -> LanguageModel:
     from peft import PeftModel
 
-    config = json.loads((path / _ADAPTER_CONFIG).read_text())
+    config = json.loads((path / ADAPTER_CONFIG).read_text())
     check_adapter_config(str(path), config)
     base_name = config.get("base_model_name_or_path")
     if not base_name:
         raise ModelError(
             f"the adapter {path} does not say which model it belongs to. "
-            f"Write that model's name into base_model_name_or_path of {path / _ADAPTER_CONFIG}."
+            f"Write that model's name into base_model_name_or_path of {path / ADAPTER_CONFIG}."
         )
     try:
         base = load_language_model(base_name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
@@ -142,7 +150,8 @@ def _what_is_there(path: Path) -> str:
     return f"did you mean {parent / near[0]}?" if near else f"nothing in {parent} has a name like it."
 
 
-def _check_folder(path: Path) -> None:
+def check_has_config(path: Path) -> None:
+    """ModelError when the folder is none in Hugging Face format."""
     if path.is_file():
         raise ModelError(
             f"{path} is a file that is no GGUF. Name a folder with config.json, or a .gguf file."

@@ -66,6 +66,15 @@ class RewardModelDescription:
         """Puts the description beside the weights."""
         (folder / DESCRIPTION_FILE).write_text(self.to_json() + "\n", encoding="utf-8")
 
+    def check_calibrated(self, name: str) -> None:
+        """ModelError when the model of this name cannot give normalised scores."""
+        if self.calibration is None:
+            raise ModelError(
+                f"the reward model {name} has no calibration (mean and scale of reference answers), so its scores "
+                "cannot be normalised. Set normalize = false on its reward term, or name the `model` folder of a "
+                "finished reward_model run."
+            )
+
     def to_json(self) -> str:
         """The same description gives the same text."""
         calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
@@ -116,12 +125,8 @@ class RewardModel:
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         self.description = description or RewardModelDescription()
-        if normalize and self.description.calibration is None:
-            raise ModelError(
-                f"the reward model {scalar_model.name} has no calibration (mean and scale of reference answers), so "
-                "its scores cannot be normalised. Set normalize = false on its reward term, or name the `model` "
-                "folder of a finished reward_model run."
-            )
+        if normalize:
+            self.description.check_calibrated(scalar_model.name)
         self._scalar_model = scalar_model
         self._normalize = normalize
         self._batch_tokens = batch_tokens

@@ -138,10 +138,7 @@ def load_scalar_model(name: str | Path, *, dtype: torch.dtype, device: torch.dev
 
     source = str(Path(name).expanduser()) if Path(name).expanduser().exists() else str(name)
     if not is_scalar_model(source):
-        raise ModelError(
-            f"{name} is no reward or value model: its config.json names no sequence classifier. Name the "
-            "`model` folder of a reward_model run, or train one: posttrain reward-model"
-        )
+        raise no_scalar_model(name)
     open_model: Any = AutoModelForSequenceClassification.from_pretrained
     try:
         # float32 first: the head keeps its digits, and bfloat16 weights are the same again when cast back.
@@ -159,6 +156,11 @@ def load_scalar_model(name: str | Path, *, dtype: torch.dtype, device: torch.dev
 
 def is_scalar_model(name: str | Path) -> bool:
     """Whether the folder or Hub id holds a sequence classifier rather than a language model."""
+    return classifier_config(name) is not None
+
+
+def classifier_config(name: str | Path) -> Any:
+    """The config of the sequence classifier in the folder or Hub id, None where there is none."""
     from transformers import AutoConfig
 
     path = Path(name).expanduser()
@@ -168,12 +170,13 @@ def is_scalar_model(name: str | Path) -> bool:
         or path.suffix == ".gguf"
         or (path.is_dir() and not (path / "config.json").exists())
     ):
-        return False
+        return None
     try:
         config = AutoConfig.from_pretrained(str(name))
     except (OSError, ValueError):
-        return False
-    return any("ForSequenceClassification" in kind for kind in config.architectures or ())
+        return None
+    is_classifier = any("ForSequenceClassification" in kind for kind in config.architectures or ())
+    return config if is_classifier else None
 
 
 def load_trunk_for_scalars(
@@ -248,10 +251,22 @@ def _check_head(name: str | Path, model: Any, report: Any) -> None:
         )
     head = getattr(model, "score", None)
     if not isinstance(head, nn.Linear) or head.out_features != 1:
-        raise ModelError(
-            f"{name} has {getattr(head, 'out_features', 'no')} labels, and a reward or value is one number. "
-            "Name a model with num_labels = 1."
-        )
+        raise wrong_labels(name, getattr(head, "out_features", "no"))
+
+
+def no_scalar_model(name: str | Path) -> ModelError:
+    """What to say where a language model, or nothing, stands in a reward model's place."""
+    return ModelError(
+        f"{name} is no reward or value model: its config.json names no sequence classifier. Name the "
+        "`model` folder of a reward_model run, or train one: posttrain reward-model"
+    )
+
+
+def wrong_labels(name: str | Path, num_labels: int | str) -> ModelError:
+    """What to say of a classifier whose score is not one number."""
+    return ModelError(
+        f"{name} has {num_labels} labels, and a reward or value is one number. Name a model with num_labels = 1."
+    )
 
 
 def _first_line(error: Exception) -> str:

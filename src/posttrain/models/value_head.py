@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -72,25 +72,31 @@ class PolicyWithValueHead:
 
     def load_head(self, folder: Path) -> None:
         """Takes over a head that `save_head` wrote. ModelError when there is none or it has another width."""
-        path = folder / VALUE_HEAD_FILE
-        if not path.is_file():
-            raise ModelError(
-                f"{folder} has no {VALUE_HEAD_FILE}, so no value head can start from it. Name the model/ folder of a "
-                'ppo run with critic.kind = "head", or set critic.start = "policy".'
-            )
-        try:
-            weight = load_file(path).get("weight")
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} cannot be read: {error}. Name another folder.") from error
-        if weight is None or tuple(weight.shape) != tuple(self.head.weight.shape):
-            found = "no weight" if weight is None else f"a head of width {weight.shape[-1]}"
-            raise ModelError(
-                f"{path} holds {found}, and the hidden states of {self.policy.name} have width {self.width}: it was "
-                'trained on another policy. Set critic.start = "policy", or name the folder of this policy.'
-            )
+        check_saved_head(folder, policy=self.policy.name, width=self.width)
         with torch.no_grad():
-            self.head.weight.copy_(weight)
+            self.head.weight.copy_(load_file(folder / VALUE_HEAD_FILE)["weight"])
 
     def _values(self, hidden: Tensor) -> Tensor:
         values: Tensor = self.head(hidden.to(self.head.weight.dtype)).squeeze(-1)
         return values
+
+
+def check_saved_head(folder: Path, *, policy: str, width: int | None) -> None:
+    """ModelError when the folder holds no value head for a policy with hidden states of this width (None: of any)."""
+    path = folder / VALUE_HEAD_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} has no {VALUE_HEAD_FILE}, so no value head can start from it. Name the model/ folder of a "
+            'ppo run with critic.kind = "head", or set critic.start = "policy".'
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            shape = file.get_slice("weight").get_shape() if "weight" in file.keys() else None  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}. Name another folder.") from error
+    if shape != [1, shape[-1] if shape and width is None else width]:
+        found = f"a head of width {shape[-1]}" if shape else "no head"
+        raise ModelError(
+            f"{path} holds {found}, and the hidden states of {policy} have width {width}: it was trained on another "
+            'policy. Set critic.start = "policy", or name the folder of this policy.'
+        )

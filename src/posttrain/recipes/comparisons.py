@@ -6,18 +6,21 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from posttrain.algorithms.plackett_luce import MAX_TIED
 from posttrain.batches import PreferenceBatch, RankedRollouts
 from posttrain.config.reward_model import ComparisonSection, RewardModelConfig
-from posttrain.data.comparisons import count_dropped, load_rankings, prompt_key, split_by_prompt
+from posttrain.data.comparisons import count_dropped, prompt_key, split_by_prompt
 from posttrain.data.conversation_format import ConversationFormat
 from posttrain.data.demonstrations import Dropped
 from posttrain.data.held_out import content_number
 from posttrain.errors import ConfigError, DataError
+from posttrain.preferences.store_location import is_store
+from posttrain.recipes.stored_rankings import rankings_of
 from posttrain.rewards.build import nearest
 from posttrain.runs.metric_names import count_text
+from posttrain.runs.run_folder import RunFolder
 from posttrain.types import Prompt, Ranking, Rollout
 
 ALL_TIED = "all responses are tied, and ties are left out"
@@ -75,31 +78,58 @@ def conversation_format(data: ComparisonSection) -> ConversationFormat:
     return ConversationFormat(data.system_prompt, data.text_format, data.use_chat_template)
 
 
-def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
-    """Both sides of the data, rendered. DataError or ConfigError for what cannot be trained on or measured."""
-    data, remarks = config.data, list[str]()
-    found, dropped = load_rankings(data.path)
+class ReadComparisons(NamedTuple):
+    """Both sides of the data, not rendered, and sentences for the user about what was left out."""
+
+    train: list[Ranking]
+    held_out: list[Ranking]
+    remarks: list[str]
+
+
+def read_comparisons(config: RewardModelConfig, *, keep: bool = False) -> ReadComparisons:
+    """The rankings of the files, every line checked, or of stores, as far as that needs no tokenizer.
+
+    With `keep` the run's folder keeps what a store holds, for when it is resumed. DataError or ConfigError for lines
+    that cannot be used, and for files that leave nothing to train on.
+    """
+    data, folder = config.data, RunFolder(config.output)
+    (found, _), remarks = rankings_of(data.path, folder, folder.rankings, keep=keep)
     if data.held_out_path is None:
         train, held_out = split_by_prompt(found, data.held_out_share)
     else:
-        held, held_dropped = load_rankings(data.held_out_path)
-        remarks += [f"{data.held_out_path.name}: {entry}" for entry in held_dropped]
-        train, held_out = found, held
-        remarks += _shared_prompts(train, held_out)
-    remarks[:0] = [f"{data.path.name}: {entry}" for entry in dropped]
+        (held_out, _), more = rankings_of(data.held_out_path, folder, folder.held_out_rankings, keep=keep)
+        train, remarks = found, [*remarks, *more, *_shared_prompts(found, held_out)]
     train = _weighted(train, data.annotator_weights, known={r.annotator for r in found})
-    learns_ties = config.preference.kind == "plackett_luce" or config.preference.ties == "learn"
-    rendered_train, left_out, num_cut = _rendered(train, data, tokenizer, learns_ties=learns_ties)
-    remarks += [str(entry) for entry in left_out]
+    if config.preference.kind != "plackett_luce" and config.preference.ties == "leave_out":
+        train, tied = _without_ties(train)
+        remarks += map(str, tied)
     most = config.evaluation.max_rankings
     by_content = sorted(held_out, key=lambda r: content_number(f"{prompt_key(r)}|{r.annotator}"))[:most]
-    rendered_held, left_out, held_cut = _rendered(by_content, data, tokenizer, learns_ties=False)
+    held_out, tied = _without_ties(by_content)
+    remarks += [f"held out: {entry}" for entry in tied]
+    if not train:
+        raise _nothing_left(config, remarks)
+    if config.preference.kind == "plackett_luce":
+        _check_sizes_of_ties(train)
+    return ReadComparisons(train, held_out, remarks)
+
+
+def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
+    """Both sides of the data, rendered. DataError or ConfigError for what cannot be trained on or measured."""
+    data = config.data
+    train, held_out, remarks = read_comparisons(config, keep=True)
+    if data.prompt_weights == "equal" or (data.prompt_weights == "auto" and is_store(data.path)):
+        train = _each_prompt_once(train)
+    rendered_train, left_out, num_cut = _rendered(train, data, tokenizer)
+    remarks += [str(entry) for entry in left_out]
+    rendered_held, left_out, held_cut = _rendered(held_out, data, tokenizer)
     remarks += [f"held out: {entry}" for entry in left_out]
     if num_cut or held_cut:
         remarks.append(
             f"cut to data.max_length = {data.max_length} tokens: {count_text(num_cut + held_cut, 'response')}"
         )
-    _check(config, rendered_train, remarks)
+    if not rendered_train:
+        raise _nothing_left(config, remarks)
     if config.preference.kind == "plackett_luce" and any(r.ranking.margin for r in rendered_train):
         remarks.append(
             'the margins in the data are of pairs: preference.kind = "plackett_luce" does not use them'
@@ -108,14 +138,11 @@ def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
 
 
 def _rendered(
-    rankings: Iterable[Ranking], data: ComparisonSection, tokenizer: Any, *, learns_ties: bool
+    rankings: Iterable[Ranking], data: ComparisonSection, tokenizer: Any
 ) -> tuple[list[RenderedRanking], list[Dropped], int]:
     """Rankings with ids, those that teach nothing by reason, and how many responses were cut."""
     conversation, kept, left_out, num_cut = conversation_format(data), [], list[tuple[str, str]](), 0
     for ranking in rankings:
-        if not learns_ties and len(set(ranking.ranks)) == 1:
-            left_out.append((ALL_TIED, ranking.ranking_id))
-            continue
         prompt = conversation.encode_prompts([Prompt(ranking.ranking_id, ranking.prompt)], tokenizer)[0]
         responses = [conversation.encode_response(text, tokenizer) for text in ranking.responses]
         if any(ids[-1] in ids[:-1] for ids in responses):
@@ -156,6 +183,18 @@ def _weighted(rankings: Sequence[Ranking], weights: dict[str, float], *, known: 
     return [ranking for ranking in weighted if ranking.weight > 0]
 
 
+def _each_prompt_once(rankings: Sequence[Ranking]) -> list[Ranking]:
+    """The weights of the rankings of one prompt sum to 1, in the proportions that they had."""
+    totals: dict[str, float] = {}
+    keys = [prompt_key(ranking) for ranking in rankings]
+    for key, ranking in zip(keys, rankings, strict=True):
+        totals[key] = totals.get(key, 0.0) + ranking.weight
+    return [
+        replace(ranking, weight=ranking.weight / totals[key])
+        for key, ranking in zip(keys, rankings, strict=True)
+    ]
+
+
 def _shared_prompts(train: Sequence[Ranking], held_out: Sequence[Ranking]) -> list[str]:
     shared = {prompt_key(ranking) for ranking in train} & {prompt_key(ranking) for ranking in held_out}
     if not shared:
@@ -166,19 +205,26 @@ def _shared_prompts(train: Sequence[Ranking], held_out: Sequence[Ranking]) -> li
     ]
 
 
-def _check(config: RewardModelConfig, train: Sequence[RenderedRanking], remarks: Sequence[str]) -> None:
-    if not train:
-        reasons = "; ".join(remarks) or "all of them are held out"
-        raise DataError(
-            f"{config.data.path} has no comparison left to train on ({reasons}). Add comparisons, lower "
-            "data.held_out_share, or raise data.max_length."
-        )
-    if config.preference.kind == "plackett_luce":
-        for item in train:
-            ranks = item.ranking.ranks
-            largest = max(ranks.count(rank) for rank in set(ranks))
-            if largest > MAX_TIED:
-                raise ConfigError(
-                    f"in the ranking {item.ranking.ranking_id} {largest} responses are tied, and preference.kind = "
-                    f'"plackett_luce" takes {MAX_TIED} at most: use "pairs"'
-                )
+def _without_ties(rankings: Sequence[Ranking]) -> tuple[list[Ranking], list[Dropped]]:
+    """Those that prefer something to something, and a count of the others."""
+    tied = [ranking for ranking in rankings if len(set(ranking.ranks)) == 1]
+    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
+    return kept, count_dropped((ALL_TIED, ranking.ranking_id) for ranking in tied)
+
+
+def _nothing_left(config: RewardModelConfig, remarks: Sequence[str]) -> DataError:
+    reasons = "; ".join(remarks) or "all of them are held out"
+    return DataError(
+        f"{config.data.path} has no comparison left to train on ({reasons}). Add comparisons, lower "
+        "data.held_out_share, or raise data.max_length."
+    )
+
+
+def _check_sizes_of_ties(train: Sequence[Ranking]) -> None:
+    for ranking in train:
+        largest = max(ranking.ranks.count(rank) for rank in set(ranking.ranks))
+        if largest > MAX_TIED:
+            raise ConfigError(
+                f"in the ranking {ranking.ranking_id} {largest} responses are tied, and preference.kind = "
+                f'"plackett_luce" takes {MAX_TIED} at most: use "pairs"'
+            )

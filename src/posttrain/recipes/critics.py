@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from posttrain.batches import TokenBatch
 from posttrain.config.ppo import PPOConfig
 from posttrain.errors import ConfigError
+from posttrain.models.folder_checks import check_trunk_for_scalars, hidden_width
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.reward_model import RewardModelDescription
 from posttrain.models.scalar_model import (
@@ -20,7 +21,9 @@ from posttrain.models.scalar_model import (
     load_trunk_for_scalars,
     scalar_model_of,
 )
-from posttrain.models.value_head import VALUE_HEAD, PolicyWithValueHead
+from posttrain.models.smollm2 import SMOLLM2
+from posttrain.models.tokenizer_loading import load_tokenizer
+from posttrain.models.value_head import VALUE_HEAD, PolicyWithValueHead, check_saved_head
 from posttrain.recipes.learners import RunLearner
 from posttrain.recipes.session import TrainingSession
 from posttrain.recipes.setup import checkpoint_gradients, learning_rate_schedule
@@ -152,13 +155,38 @@ def _speaks_raw_scores(start: str) -> bool:
     return RewardModelDescription.read(start).calibration is not None
 
 
+def check_critic_folder(config: PPOConfig, *, knows_policy: bool) -> None:
+    """ConfigError or ModelError, before a model is loaded, when the critic cannot start from the folder that is named.
+
+    `knows_policy` says that `config.model` is there already, to be compared with; no weights are read.
+    """
+    start = Path(config.critic_start).expanduser()
+    if not start.is_dir():
+        return  # the policy, or an id of the Hub
+    policy = (
+        config.model if knows_policy and (config.model == SMOLLM2 or Path(config.model).exists()) else None
+    )
+    if config.critic.kind == "head":
+        check_saved_head(start, policy=config.model, width=None if policy is None else hidden_width(policy))
+        return
+    check_trunk_for_scalars(start)
+    if policy is None:
+        return
+    own, other = load_tokenizer(start).get_vocab(), load_tokenizer(policy).get_vocab()
+    if own != other:
+        raise _another_vocabulary(config.critic_start, len(own), policy, len(other))
+
+
 def _check_vocabulary(critic: ScalarModel, policy: LanguageModel) -> None:
     """The critic reads the very ids that the policy sampled, so one id must be one token for both."""
     size = policy.head.weight.shape[0]
-    if critic.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and critic.vocabulary_size >= size:
-        return
-    raise ConfigError(
-        f"the critic starts from {critic.name}, whose vocabulary ({critic.vocabulary_size} ids) is not that of the "
-        f"policy {policy.name} ({size} ids): it would read other words than the policy wrote. Set critic.start = "
+    if critic.tokenizer.get_vocab() != policy.tokenizer.get_vocab() or critic.vocabulary_size < size:
+        raise _another_vocabulary(critic.name, critic.vocabulary_size, policy.name, size)
+
+
+def _another_vocabulary(critic: str, critic_size: int, policy: str, size: int) -> ConfigError:
+    return ConfigError(
+        f"the critic starts from {critic}, whose vocabulary ({critic_size} ids) is not that of the policy {policy} "
+        f"({size} ids): it would read other words than the policy wrote. Set critic.start = "
         '"policy", or name a model with the same tokenizer.'
     )

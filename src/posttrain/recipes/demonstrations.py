@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from posttrain.batches import PackedBatch
 from posttrain.config.demonstrations import DemonstrationFormatSection, DemonstrationSection
 from posttrain.data.conversation_encoding import encode_demonstrations
 from posttrain.data.conversation_format import ConversationFormat
 from posttrain.data.demonstrations import (
+    Demonstration,
     DemonstrationColumns,
     Dropped,
     load_demonstrations,
@@ -64,14 +65,30 @@ class EncodedData:
         return lines + [str(dropped) for dropped in self.dropped]
 
 
-def open_demonstrations(section: DemonstrationSection, tokenizer: Any) -> EncodedData:
-    """The file's demonstrations as tokens. DataError says which lines or examples cannot be used, and why."""
+class ReadDemonstrations(NamedTuple):
+    """Both sides of the data, not encoded, and what was left out."""
+
+    train: list[Demonstration]
+    held_out: list[Demonstration]
+    dropped: list[Dropped]
+
+
+def read_demonstrations(section: DemonstrationSection) -> ReadDemonstrations:
+    """The file's demonstrations, every line checked. DataError says which lines cannot be used, and why."""
     columns = columns_of(section)
     train = load_demonstrations(section.path, columns)
     held_out = [] if section.held_out_path is None else load_demonstrations(section.held_out_path, columns)
     train, dropped = without_duplicates(train, held_out=held_out, keep=section.keep_duplicates)
     if section.held_out_path is None:
         train, held_out = split_by_question(train, section.held_out_share)
+    if not train:
+        raise _nothing_left(section, dropped)
+    return ReadDemonstrations(train, held_out, dropped)
+
+
+def open_demonstrations(section: DemonstrationSection, tokenizer: Any) -> EncodedData:
+    """The file's demonstrations as tokens. DataError says which lines or examples cannot be used, and why."""
+    train, held_out, dropped = read_demonstrations(section)
     conversation = conversation_format(section)
     parts = [
         encode_demonstrations(
@@ -80,14 +97,18 @@ def open_demonstrations(section: DemonstrationSection, tokenizer: Any) -> Encode
         for part in (train, held_out)
     ]
     if not parts[0].examples:
-        reasons = "; ".join(map(str, [*dropped, *parts[0].dropped])) or "all of it is held out"
-        raise DataError(f"{section.path}: nothing is left to train on: {reasons}")
+        raise _nothing_left(section, [*dropped, *parts[0].dropped])
     return EncodedData(
         train=parts[0].examples,
         held_out=parts[1].examples,
         dropped=[*dropped, *parts[0].dropped, *parts[1].dropped],
         num_truncated=parts[0].num_truncated + parts[1].num_truncated,
     )
+
+
+def _nothing_left(section: DemonstrationSection, dropped: Sequence[Dropped]) -> DataError:
+    reasons = "; ".join(map(str, dropped)) or "all of it is held out"
+    return DataError(f"{section.path}: nothing is left to train on: {reasons}")
 
 
 def columns_of(section: DemonstrationFormatSection) -> DemonstrationColumns:
