@@ -166,6 +166,12 @@ def render_markdown(text: str, *, seconds: float = SECONDS_FOR_MARKDOWN) -> Rend
     return rendered
 
 
+def warm_up() -> None:
+    """Load what the first text would otherwise wait for: its time limit is not for reading grammars from the disk."""
+    for language in ("python", "javascript", "bash", "json", "html", "sql", "c"):
+        _render(f"**warm** $x^2$\n\n```{language}\nx = 1\n```", 60.0)
+
+
 def render_together(texts: Sequence[str], *, seconds: float = 2 * SECONDS_FOR_MARKDOWN) -> list[Rendered]:
     """Each of the texts of one page; all of them together may take about `seconds`."""
     end = time.monotonic() + seconds

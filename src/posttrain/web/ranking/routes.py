@@ -48,7 +48,7 @@ from posttrain.web.ranking.item_json import (
     prompt_messages,
 )
 from posttrain.web.ranking.judgement_body import submission_of
-from posttrain.web.ranking.rendering import render_plain
+from posttrain.web.ranking.rendering import render_plain, warm_up
 from posttrain.web.ranking.text_difference import difference
 from posttrain.web.refusals import Refusal
 from posttrain.web.routes import SecuredRoute, secured
@@ -64,6 +64,7 @@ _MOST_BESIDES = 20
 
 def ranking_routes() -> list[SecuredRoute]:
     """The routes of the ranking page; every one asks for an annotator."""
+    warm_up()
     post = ("POST",)
     return [
         secured("/", _to_rank, role="annotator"),

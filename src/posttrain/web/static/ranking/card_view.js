@@ -52,8 +52,8 @@ export class CardView {
     this.rank = choices(`rank-${card}`, "Rank", Array.from({ length: numCards }, (_, index) => `Rank ${index + 1} for response ${letter}`),
       (slot) => commands.rank(card, slot));
     this.facts = element("p", { class: "facts" });
-    const head = element("div", { class: "card-head" }, source,
-      element("h3", { class: "hidden-label", text: `Response ${letter}` }), this.rank.row, this.facts);
+    const head = element("div", { class: "card-head" }, element("h3", { class: "hidden-label", text: `Response ${letter}` }),
+      element("div", { class: "head-line" }, source, this.rank.row, this.facts));
 
     this.text = element("div", { class: "text", dir: "auto" });
     this.fold = button("", () => commands.unfold(card), { class: "unfold", hidden: true });

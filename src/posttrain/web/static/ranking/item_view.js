@@ -28,7 +28,7 @@ export class ItemView {
 
   #bar(commands) {
     const { item, isEarlier } = this;
-    const what = item.settles ? "You settle this item as a reviewer" : isEarlier ? "You judged this before" : "";
+    const what = item.settles ? "You settle this item as a reviewer" : item.earlier ? "You judged this before" : "";
     return element("div", { class: "item-bar" },
       element("p", { class: "item-name" }, element("strong", { text: `Item ${item.id}` }), what ? element("span", { class: "badge mid", text: what }) : null),
       element("div", { class: "item-buttons" },

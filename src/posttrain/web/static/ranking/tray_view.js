@@ -1,6 +1,6 @@
 // The ranks as places to put letters in, always in view, with what can be done with the whole item.
 
-import { element, keyButton, letterOf } from "./elements.js";
+import { button, element, keyButton, letterOf } from "./elements.js";
 import * as ranking from "./ranks.js";
 
 const ORDINALS = ["1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th"];
@@ -24,8 +24,10 @@ export class TrayView {
     this.noteButton = keyButton("Note", "n", () => commands.toggleNote(), { "aria-expanded": "false", "aria-controls": "note", class: "toggle" });
     this.cannot = keyButton("All bad / cannot rank", "c", () => commands.toggleCannotRank(), { "aria-pressed": "false", class: "toggle cannot" });
     this.submit = keyButton("Submit", "Enter", () => commands.submit(), { class: "main-action" });
-    const actions = element("div", { class: "actions" }, this.undo, this.skip, this.flag, this.noteButton, this.cannot, this.submit);
-    this.root = element("section", { class: "tray", "aria-label": "Your ranking" }, element("h2", { class: "hidden-label", text: "Your ranking" }), tiers, this.noteBox, actions);
+    this.more = button("More", () => this.#toggleMore(), { class: "toggle more", "aria-expanded": "false" });
+    this.summary = button("", () => this.#toggleTiers(), { class: "tray-summary", "aria-expanded": "false" });
+    this.actions = element("div", { class: "actions" }, this.undo, this.more, this.skip, this.flag, this.noteButton, this.cannot, this.submit);
+    this.root = element("section", { class: "tray", "data-count": numCards, "aria-label": "Your ranking" }, element("h2", { class: "hidden-label", text: "Your ranking" }), this.summary, tiers, this.noteBox, this.actions);
   }
 
   #tier(slot) {
@@ -36,6 +38,10 @@ export class TrayView {
     name.addEventListener("click", () => this.commands.rankCurrent(slot));
     return { chips, before, box: element("li", { class: "tier", "data-tier": slot }, before, name, chips) };
   }
+
+  // On a phone: what is used less, and the ranks of many cards, stay folded until asked for.
+  #toggleMore() { this.more.setAttribute("aria-expanded", String(this.actions.classList.toggle("shows-more"))); }
+  #toggleTiers() { this.summary.setAttribute("aria-expanded", String(this.root.classList.toggle("shows-tiers"))); }
 
   get lists() { return [this.pool, ...this.places.flatMap((place) => [place.chips, place.before])]; }
 
@@ -58,6 +64,9 @@ export class TrayView {
       place.before.replaceChildren();
       place.box.classList.toggle("is-filled", place.chips.children.length > 0);
     });
+    const missing = ranking.unranked(content.ranks, content.unacceptable).length;
+    const words = ranking.inWords(content.ranks, letterOf);
+    this.summary.textContent = [words || "Nothing ranked", missing > 0 ? `${missing} to go` : "all ranked"].join(" · ");
     this.poolBox.classList.toggle("is-empty", this.pool.children.length === 0);
     this.undo.setAttribute("aria-disabled", String(!canUndo));
     this.flag.setAttribute("aria-pressed", String(content.is_flagged));
