@@ -16,6 +16,7 @@ from posttrain.preferences.store.failures import StoreUnavailable
 from posttrain.web.access import Access
 from posttrain.web.host_check import HostCheck
 from posttrain.web.people.routes import people_routes
+from posttrain.web.quality.routes import quality_routes
 from posttrain.web.ranking.routes import ranking_routes
 from posttrain.web.refusals import (
     Refusal,
@@ -37,6 +38,7 @@ def create_app(store: Store, *, access: Access) -> Starlette:
             secured("/static/{path:path}", static_file, role="anyone"),
             *people_routes(),
             *ranking_routes(),
+            *quality_routes(),
         ],
         store,
         access,

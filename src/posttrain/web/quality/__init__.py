@@ -1,0 +1,1 @@
+"""The pages for those who run the ranking: how good the rankings are, and disagreements to settle."""
