@@ -1,8 +1,8 @@
-"""Everything that one person needs to work at one item."""
+"""An item as one person sees it: what they have of it so far."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from posttrain.errors import DataError
 from posttrain.preferences.store.card_order import order_shown
@@ -21,23 +21,20 @@ def assignment_of(store: Store, annotator_id: int, item_id: int, *, needs_lease:
     With `needs_lease=False` also an item that they were never given (reviewers). UnknownItem and NotAssigned.
     """
     with store.reading() as connection:
-        found = read_assignment(connection, annotator_id, item_id)
+        seed = connection.scalar(select(annotators.c.shuffle_seed).filter_by(annotator_id=annotator_id))
+        if seed is None:
+            raise DataError(f"there is no annotator {annotator_id} in this store")
+        item = read_item(connection, item_id)
+        expires_at = connection.scalar(
+            select(leases.c.expires_at).filter_by(item_id=item_id, annotator_id=annotator_id)
+        )
+        found = Assignment(
+            item=item,
+            order_shown=order_shown(seed, item_id, item.num_responses),
+            lease_expires_at=expires_at,
+            draft=read_draft(connection, annotator_id, item_id),
+            earlier=current_judgement(connection, annotator_id, item_id),
+        )
     if needs_lease and found.lease_expires_at is None and found.earlier is None:
         raise NotAssigned(f"item {item_id} was never handed to annotator {annotator_id}")
     return found
-
-
-def read_assignment(connection: Connection, annotator_id: int, item_id: int) -> Assignment:
-    """The item, the order of its cards, and what this person has of it so far."""
-    seed = connection.scalar(select(annotators.c.shuffle_seed).filter_by(annotator_id=annotator_id))
-    if seed is None:
-        raise DataError(f"there is no annotator {annotator_id} in this store")
-    item = read_item(connection, item_id)
-    expires_at = select(leases.c.expires_at).filter_by(item_id=item_id, annotator_id=annotator_id)
-    return Assignment(
-        item=item,
-        order_shown=order_shown(seed, item_id, item.num_responses),
-        lease_expires_at=connection.scalar(expires_at),
-        draft=read_draft(connection, annotator_id, item_id),
-        earlier=current_judgement(connection, annotator_id, item_id),
-    )

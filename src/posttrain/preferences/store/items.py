@@ -85,12 +85,12 @@ def iterate_items(store: Store) -> Iterator[Item]:
         last = chunk[-1].item_id
 
 
-def read_item(connection: Connection, item_id: int) -> Item:
-    """As `get_item`, in the caller's transaction."""
-    found = read_items(connection, [item_id])
+def read_item(connection: Connection, item_id: int, overlap: int | None = None) -> Item:
+    """As `get_item`, in the caller's transaction. `overlap` is the store's, where it is known already."""
+    found = _read(connection, _all_columns().where(items.c.item_id == item_id), overlap)
     if not found:
         raise UnknownItem(f"there is no item {item_id} in this store")
-    return found[item_id]
+    return found[0]
 
 
 def read_items(connection: Connection, item_ids: Sequence[int]) -> dict[int, Item]:
@@ -111,11 +111,11 @@ def _all_columns() -> Select[Any]:
     )
 
 
-def _read(connection: Connection, statement: Select[Any]) -> list[Item]:
+def _read(connection: Connection, statement: Select[Any], overlap: int | None = None) -> list[Item]:
     rows = connection.execute(statement).all()
     if not rows:
         return []
-    overlap = read_queue_settings(connection)[0].overlap
+    overlap = overlap or read_queue_settings(connection)[0].overlap
     of_item: dict[int, list[Row[Any]]] = {row[0]: [] for row in rows}
     written = (
         select(responses)

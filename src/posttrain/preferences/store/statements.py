@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table
@@ -10,11 +10,16 @@ from sqlalchemy.dialects import postgresql as for_postgresql
 from sqlalchemy.dialects import sqlite as for_sqlite
 
 
-def insert_or_update(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Afterwards the table holds this row: in place of the one with the same primary key, if there was one."""
+def insert_or_update(
+    connection: Connection, table: Table, row: Mapping[str, Any], keep: Collection[str] = ()
+) -> None:
+    """Afterwards the table holds this row: in place of the one with the same primary key, if there was one.
+
+    Columns in `keep` stay as they were in that one.
+    """
     insert = for_sqlite.insert if connection.dialect.name == "sqlite" else for_postgresql.insert
     keys = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in row.items() if name not in keys}
+    rest = {name: value for name, value in row.items() if name not in keys and name not in keep}
     statement = insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=rest)
     connection.execute(statement)
 
