@@ -6,11 +6,11 @@ import socket
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
+from tests.web.visitor import ACCOUNTS, LOCAL, Visitor
 
 from posttrain.web.access import Access
 from posttrain.web.app import create_app
 from posttrain.web.host_check import may_be_called
-from tests.web.visitor import ACCOUNTS, LOCAL, Visitor
 
 ANYWHERE = ["127.0.0.1", "127.0.0.1:8042", "localhost:9000", "LOCALHOST", "[::1]:8042", "localhost."]
 ELSEWHERE = ["192.0.2.1:8042", "[2001:db8::1]"]

@@ -8,6 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
 from posttrain.web.access import ROLES, may
 from posttrain.web.app import app_of_routes, create_app
@@ -16,11 +17,15 @@ from posttrain.web.csrf import SAFE_METHODS
 from posttrain.web.refusals import Refusal
 from posttrain.web.routes import secured
 from posttrain.web.static_files import static_file
-from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
 
 def hello(request):
     return PlainTextResponse(f"hello {request.state.annotator}")
+
+
+def local_app_with(store, route):
+    """The whole app with one route more."""
+    return app_of_routes([*create_app(store, access=LOCAL).routes, route], store, LOCAL)
 
 
 @pytest.mark.parametrize("route", [Route("/open-to-all", hello), Mount("/files", routes=[])])
@@ -54,10 +59,7 @@ def test_each_route_lets_in_its_role_and_those_above_alone(store, who):
     assert len(routes) >= 20
     assert {route.role for route, _, _ in routes} >= {"anyone", "annotator", "admin"}
     for route, method, path in routes:
-        if method in SAFE_METHODS:
-            answer = visitor.client.request(method, path)
-        else:
-            answer = visitor.post_form(path)
+        answer = visitor.client.get(path) if method in SAFE_METHODS else visitor.post_form(path)
         if route.role == "anyone":
             continue
         if who == "nobody":
@@ -130,9 +132,7 @@ def test_security_headers_stand_on_every_answer(store, path):
     def boom(request):
         raise RuntimeError("an error of ours")
 
-    app = app_of_routes(
-        [*create_app(store, access=LOCAL).routes, secured("/boom", boom, role="anyone")], store, LOCAL
-    )
+    app = local_app_with(store, secured("/boom", boom, role="anyone"))
     answer = Visitor(app).get(path)
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
@@ -175,11 +175,8 @@ def test_bodies_are_objects_of_a_limited_size(store, body, status):
     def read(request):
         return PlainTextResponse(str(sorted(json_body(request))))
 
-    app = app_of_routes(
-        [secured("/api/read", read, role="annotator", methods=["POST"], max_body_bytes=1000)]
-        + list(create_app(store, access=LOCAL).routes),
-        store,
-        LOCAL,
+    app = local_app_with(
+        store, secured("/api/read", read, role="annotator", methods=["POST"], max_body_bytes=1000)
     )
     visitor = Visitor(app).open_printed_address()
     headers = {"X-CSRF-Token": visitor.csrf_token, "Content-Type": "application/json"}
@@ -195,12 +192,7 @@ def test_deeply_nested_json_is_refused(store):
     def read(request):
         return PlainTextResponse(str(json_body(request)))
 
-    app = app_of_routes(
-        [secured("/api/read", read, role="annotator", methods=["POST"])]
-        + list(create_app(store, access=LOCAL).routes),
-        store,
-        LOCAL,
-    )
+    app = local_app_with(store, secured("/api/read", read, role="annotator", methods=["POST"]))
     visitor = Visitor(app).open_printed_address()
     headers = {"X-CSRF-Token": visitor.csrf_token, "Content-Type": "application/json"}
     answer = visitor.client.post("/api/read", content=b'{"a":' * 40_000, headers=headers)
@@ -212,12 +204,7 @@ def test_forms_take_the_first_of_two_fields_and_refuse_what_is_no_text(store):
     def read(request):
         return PlainTextResponse(form_body(request).get("name", "-"))
 
-    app = app_of_routes(
-        [secured("/read", read, role="annotator", methods=["POST"])]
-        + list(create_app(store, access=LOCAL).routes),
-        store,
-        LOCAL,
-    )
+    app = local_app_with(store, secured("/read", read, role="annotator", methods=["POST"]))
     visitor = Visitor(app).open_printed_address()
     headers = {"X-CSRF-Token": visitor.csrf_token, "Content-Type": "application/x-www-form-urlencoded"}
     assert visitor.client.post("/read", content=b"name=a&name=b", headers=headers).text == "a"

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from sqlalchemy import select
+from tests.web.visitor import ACCOUNTS, LOCAL, PASSWORD, TOKEN, Visitor, add_person
 
 from posttrain.preferences.store.audit import Actor, audit_entries
 from posttrain.preferences.store.invites import invite
@@ -15,7 +16,6 @@ from posttrain.preferences.store.schema import annotators, login_attempts, web_s
 from posttrain.web.access import Access
 from posttrain.web.app import create_app
 from posttrain.web.people.sign_in import own_path
-from tests.web.visitor import ACCOUNTS, LOCAL, PASSWORD, TOKEN, Visitor, add_person
 
 
 def actions(store) -> list[tuple[str, str]]:

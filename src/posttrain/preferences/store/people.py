@@ -53,7 +53,7 @@ def add_annotator(store: Store, name: str, role: str, *, by: Actor) -> Annotator
 
     ConfigError for a name that is taken (capitals do not tell names apart) or cannot be one, and for no role.
     """
-    name = checked_name(name)
+    name, role = checked_name(name), checked_role(role)
 
     def add(connection: Connection) -> Annotator:
         taken = next((p.name for p in _all(connection) if p.name.casefold() == name.casefold()), None)
