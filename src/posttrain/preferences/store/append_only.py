@@ -6,43 +6,29 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-_REASON: Final = "judgements are only appended: submit one that replaces the other"
-
 
 def forbid_changes(connection: Connection) -> None:
-    """Afterwards the database refuses to change, delete or truncate judgements."""
-    statements = # INSERT OR REPLACE deletes what is in its way without asking the trigger of DELETE.
+    """Afterwards the database refuses to change, replace, delete or truncate judgements."""
+    for statement in _FOR_SQLITE if connection.dialect.name == "sqlite" else _FOR_POSTGRESQL:
+        connection.exec_driver_sql(statement)
+
+
+_REASON: Final = "judgements are only appended: submit one that replaces the other"
+_REFUSE: Final = f"BEGIN SELECT RAISE(ABORT, '{_REASON}'); END"
+
+# INSERT OR REPLACE deletes what is in its way without asking the trigger of DELETE.
 _IN_THE_WAY: Final = (
     "judgement_id = NEW.judgement_id",
     "submission_id = NEW.submission_id",
     "replaces = NEW.replaces",
     "replaces IS NULL AND item_id = NEW.item_id AND annotator_id = NEW.annotator_id AND NEW.replaces IS NULL",
 )
-_REFUSE: Final = f"BEGIN SELECT RAISE(ABORT, '{_REASON}'); END"
 _FOR_SQLITE: Final = (
     f"CREATE TRIGGER judgements_refuse_update BEFORE UPDATE ON judgements {_REFUSE}",
     f"CREATE TRIGGER judgements_refuse_delete BEFORE DELETE ON judgements {_REFUSE}",
     "CREATE TRIGGER judgements_refuse_replace BEFORE INSERT ON judgements WHEN "
     + " OR ".join(f"EXISTS (SELECT 1 FROM judgements WHERE {condition})" for condition in _IN_THE_WAY)
     + f" {_REFUSE}",
-)
-
-_FOR_POSTGRESQL
-    for statement in statements:
-        connection.exec_driver_sql(statement)
-
-
-_FOR_SQLITE: Final = tuple(
-    f"CREATE TRIGGER judgements_refuse_{action} BEFORE {action} ON judgements "
-    f"BEGIN SELECT RAISE(ABORT, '{_REASON}'); END"
-    for action in ("UPDATE", "DELETE")
-) + (
-    # INSERT OR REPLACE deletes without asking the trigger above.
-    "CREATE TRIGGER judgements_refuse_replace BEFORE INSERT ON judgements "
-    "WHEN EXISTS (SELECT 1 FROM judgements WHERE judgement_id = NEW.judgement_id "
-    "OR submission_id = NEW.submission_id OR replaces = NEW.replaces "
-    "OR (replaces IS NULL AND NEW.replaces IS NULL AND item_id = NEW.item_id AND annotator_id = NEW.annotator_id)) "
-    f"BEGIN SELECT RAISE(ABORT, '{_REASON}'); END",
 )
 
 _FOR_POSTGRESQL: Final = (
