@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from posttrain.config.sft import SFTConfig
     from posttrain.errors import PosttrainError
     from posttrain.pipelines.run import PipelineResult, pipeline
+    from posttrain.preferences.preference_store import PreferenceStore
     from posttrain.recipes.grpo import GRPOResult, grpo
     from posttrain.recipes.ppo import PPOResult, ppo
     from posttrain.recipes.pretrain import pretrain
@@ -46,6 +47,7 @@ __all__ = [
     "PipelineConfig",
     "PipelineResult",
     "PosttrainError",
+    "PreferenceStore",
     "PretrainConfig",
     "Prompt",
     "RankByRuleConfig",
@@ -82,6 +84,7 @@ _HOMES = {
     "PipelineConfig": "posttrain.config.pipeline",
     "PipelineResult": "posttrain.pipelines.run",
     "PosttrainError": "posttrain.errors",
+    "PreferenceStore": "posttrain.preferences.preference_store",
     "PretrainConfig": "posttrain.config.pretrain",
     "Prompt": "posttrain.types",
     "RankByRuleConfig": "posttrain.config.rank",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 
 from posttrain.commands.run_ending import INTERRUPTED
 from posttrain.config.sample import SampleConfig
@@ -15,7 +16,12 @@ from posttrain.runs.metric_names import count_text
 def sample_responses(config: SampleConfig) -> None:
     """Samples or goes on sampling, and says what is in the file."""
     result = sample(config)
-    Console().print(f"{summary(result)}\nresponses {result.responses_file}", highlight=False, soft_wrap=True)
+    lines = [summary(result), f"responses {result.responses_file}"]
+    if config.store is not None:
+        lines.append(
+            f"{result.num_to_rank} of the prompts are in {config.store}; to rank: posttrain rank {config.store}"
+        )
+    Console().print(escape("\n".join(lines)), highlight=False, soft_wrap=True)
     if not result.is_complete:
         sys.exit(INTERRUPTED)
 

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from posttrain.config.sections import AnywherePath, RewardSection, RewardTermSection, Section
+from posttrain.config.store import StoreLocation
 
 
 class AnnotatorSection(Section):
@@ -60,7 +61,7 @@ class RankByRuleConfig(Section):
 
 
 class RankStageConfig(Section):
-    """A pipeline's stage of ranking: by a rule as `posttrain rank-by-rule` does, or by people, whose file is taken."""
+    """A pipeline's stage of ranking: by a rule as `posttrain rank-by-rule` does, or by people, in a store or a file."""
 
     output: Path
     """The rankings: one line for each prompt and annotator."""
@@ -68,6 +69,12 @@ class RankStageConfig(Section):
     """The file that `posttrain sample` wrote."""
     rankings: AnywherePath | None = None
     """The rankings of people, instead of a rule: the samples file with a column `ranks` in each line."""
+    store: StoreLocation | None = None
+    """A preference store in which people rank, instead of a rule: a file, or postgresql://user@host/database. The
+    samples are put into it; posttrain rank opens its page."""
+    min_judgements: int | None = Field(None, ge=1)
+    """With a store: go on once people have judged so many times. By default once every prompt has as many judgements
+    as it wants."""
     seed: int = Field(0, ge=0)
     """Names the random numbers of the annotators' errors."""
     reward: RuleSection | None = None
@@ -77,17 +84,20 @@ class RankStageConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.rankings is not None:
+        if self.store is None and self.min_judgements is not None:
+            raise ValueError("min_judgements counts judgements in a store, and none is set. Set store.")
+        if self.rankings is not None or self.store is not None:
+            if self.rankings is not None and self.store is not None:
+                raise ValueError("rankings is a file of people, and store is where they rank. Remove one.")
             if self.reward is not None:
-                raise ValueError(
-                    "rankings is a file of people, and reward is a rule in their place. Remove one."
-                )
+                what = "rankings is a file of people" if self.store is None else "in the store people rank"
+                raise ValueError(f"{what}, and reward is a rule in their place. Remove one.")
             return self
         if self.samples is None:
             raise ValueError('there is nothing to rank: set samples = "@STAGE" or to a file of samples')
         if self.reward is None:
             raise ValueError(
-                'there is no rule: set reward.terms = [{name = "exact_answer"}], or rankings = "file.jsonl" of people'
+                'there is no rule: set reward.terms = [{name = "exact_answer"}], or store = "store.db" for people'
             )
         _check_annotators(self.annotators)
         return self

@@ -17,20 +17,25 @@ from posttrain.config.sections import (
     RecipeConfig,
     Section,
 )
+from posttrain.config.store import FileOrStore
 
 
 class ComparisonSection(PromptFormatSection):
     """Comparisons to learn from, and those that are held out."""
 
-    path: AnywherePath
+    path: FileOrStore
     """JSONL or Parquet: rankings (prompt, responses, ranks), pairs (prompt, chosen, rejected; text or messages), or
-    hh-rlhf's transcripts in chosen and rejected. Further columns: annotator, weight, margin."""
-    held_out_path: AnywherePath | None = None
-    """The same kind of file for held-out numbers; never trained on."""
+    hh-rlhf's transcripts in chosen and rejected. Further columns: annotator, weight, margin. Or a store that people
+    rank in: its file, or postgresql://user@host/database."""
+    held_out_path: FileOrStore | None = None
+    """The same kind of file, or a store, for held-out numbers; never trained on."""
     held_out_share: float = Field(0.1, ge=0, lt=1)
     """Without held_out_path: about this share of the prompts, by their content; 0 holds nothing out."""
     annotator_weights: dict[str, float] = Field(default_factory=dict)
     """How much an annotator's rankings count, by name, times the weight of each; others count 1."""
+    prompt_weights: Literal["auto", "equal", "by_rankings"] = "auto"
+    """equal: the rankings of one prompt count 1 together, however many people ranked it. by_rankings: each counts by
+    itself. auto: equal for a store and what was exported from one, by_rankings for other files."""
     max_length: int = Field(1024, ge=2)
     """Tokens of a prompt with a response and its end."""
     too_long: Literal["drop", "cut"] = "drop"

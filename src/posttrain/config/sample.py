@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from posttrain.config.sections import ComputeSection, DataSection, SamplingSection, Section
+from posttrain.config.store import StoreLocation
 
 
 class SampleConfig(Section):
@@ -31,6 +32,11 @@ class SampleConfig(Section):
     """Keep each text once a prompt, so that nobody ranks two equal responses; what was left out is counted."""
     further_draws: int = Field(0, ge=0)
     """With `distinct`: so many more responses are drawn, once, for each prompt that lacks some."""
+    store: StoreLocation | None = None
+    """A preference store that the prompts with their responses go into as well, to be ranked: a file, made if need be,
+    or postgresql://user@host/database. posttrain rank opens its page."""
+    store_prefix: str = ""
+    """Put before each prompt's id in the store, so that several samplings of one prompt can stand there."""
     prompts_per_chunk: int = Field(32, ge=1)
     """Prompts that are answered together; after each chunk the responses are on disk."""
     sampling: SamplingSection = SamplingSection()
@@ -47,6 +53,13 @@ class SampleConfig(Section):
             raise ValueError(
                 'part = "held_out" takes the prompts of data.held_out_path or the held-out part of data.task, '
                 "and neither is set."
+            )
+        if self.store is None and self.store_prefix:
+            raise ValueError("store_prefix is for a store, and none is set. Set store, or remove it.")
+        if self.store is not None and not 2 <= self.responses_per_prompt <= 8:
+            raise ValueError(
+                f"responses_per_prompt is {self.responses_per_prompt}, and people rank 2 to 8. Set it to 4, or remove "
+                "store."
             )
         if self.further_draws and not self.distinct:
             raise ValueError(

@@ -28,15 +28,16 @@ def _kept_store(where: str) -> str:
 
 
 def _file_or_store(where: object) -> object:
-    return _kept_store(where) if isinstance(where, str) and "://" in where else where
+    if isinstance(where, str):
+        kept = _kept_store(where)
+        return kept if "://" in kept else Path(kept)
+    return where.expanduser().absolute() if isinstance(where, Path) else where
 
 
 StoreLocation = Annotated[str, Field(min_length=1), AfterValidator(_kept_store)]
 """A store's file (made absolute) or postgresql://user@host/database, without a password."""
 
-FileOrStore = Annotated[
-    AnywherePath | str, BeforeValidator(_file_or_store), Field(union_mode="left_to_right")
-]
+FileOrStore = Annotated[Path | str, BeforeValidator(_file_or_store)]
 """A path that is made absolute, which may be that of a store, or a store's URL."""
 
 

@@ -29,7 +29,8 @@ class StageKind:
 
     `takes` says which kinds of outputs fit a setting (dotted, without list indices); a setting that is not named
     takes anything. `output_file` is what the setting `output` names inside the stage's folder, "" the folder.
-    `waits_for` are settings whose file may come later, from people.
+    `waits_for` are settings whose file may come later, from people; `fills` are those that name what it fills beside
+    its folder, which is no input.
     """
 
     recipe: str
@@ -40,6 +41,7 @@ class StageKind:
     output_file: str = ""
     takes_default_model: bool = True
     waits_for: frozenset[str] = field(default_factory=frozenset)
+    fills: frozenset[str] = field(default_factory=frozenset)
 
     def config_class(self) -> type[Section]:
         """The class of its settings."""
@@ -116,6 +118,7 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
             "run_sample",
             {"responses": Output(SAMPLES, "responses.jsonl"), "run": Output("run folder", "")},
             {name: kinds for name, kinds in _ASKS.items() if "reward" not in name},
+            fills=frozenset({"store"}),
         ),
         StageKind(
             "rank",
@@ -128,7 +131,7 @@ STAGE_KINDS: Final[Mapping[str, StageKind]] = {
                 "reward.terms.model": _only(REWARD_MODEL),
             },
             output_file="rankings.jsonl",
-            waits_for=frozenset({"rankings"}),
+            waits_for=frozenset({"rankings", "store"}),
         ),
         StageKind(
             "reward_model",

@@ -17,8 +17,9 @@ from posttrain.runs.resume import compare_configs, refuse_changes
 from posttrain.runs.run_folder import RunFolder
 from posttrain.types import Prompt
 
-MAY_CHANGE_ON_RESUME = frozenset({"output", "num_prompts", "compute.rollout_rows"})
-"""More prompts come after those that are done; rollout_rows moves the last bits of probabilities, no more."""
+MAY_CHANGE_ON_RESUME = frozenset({"output", "num_prompts", "compute.rollout_rows", "store", "store_prefix"})
+"""More prompts come after those that are done; rollout_rows moves the last bits of probabilities, no more. A store is
+filled from the file, whenever it is named."""
 
 
 def refuse_another_experiment(

@@ -25,6 +25,7 @@ from posttrain.errors import DataError
 from posttrain.preferences.sampled_prompt import OWN_COLUMNS, SampledPrompt, encode_sample, read_samples
 from posttrain.recipes.earlier_samples import keep_the_same_dtype, refuse_another_experiment
 from posttrain.recipes.prompts import Prompts, RenderedPrompts, open_prompts
+from posttrain.recipes.sampled_store import SampledStore, open_sampled_store
 from posttrain.recipes.setup import load_policy, sampling_of
 from posttrain.rollouts.engine import RolloutEngine
 from posttrain.rollouts.torch_engine import TorchEngine
@@ -47,7 +48,8 @@ class SampleResult:
     """What a run came to; `num_duplicates` counts responses that an equal one of the same prompt made superfluous.
 
     `num_incomplete` counts prompts with fewer responses than were asked for, `is_complete` is False when the run
-    was interrupted before its last prompt.
+    was interrupted before its last prompt. With a store, `num_to_rank` prompts stand in it to be ranked, and
+    `num_nothing_to_rank` do not, because their responses are all the same.
     """
 
     run_folder: Path
@@ -57,6 +59,8 @@ class SampleResult:
     num_duplicates: int
     num_incomplete: int
     is_complete: bool
+    num_to_rank: int = 0
+    num_nothing_to_rank: int = 0
 
 
 def sample(config: SampleConfig) -> SampleResult:
@@ -71,12 +75,13 @@ def sample(config: SampleConfig) -> SampleResult:
         refuse_another_experiment(config, folder, file, prompts.held_out)
         folder.write_config(tomli_w.dumps(as_toml_values(config)))
         is_complete = folder.read_facts().get(_DONE) == [len(prompts.held_out), count_lines(file)]
-        if not is_complete:  # else no model is loaded
-            is_complete = _Run.start(config, prompts, folder, file).answer()
-            if is_complete:
-                done = [len(prompts.held_out), count_lines(file)]
-                folder.write_facts({**folder.read_facts(), _DONE: done})
-    return _result(config, folder, file, is_complete=is_complete)
+        with open_sampled_store(config, file, prompts.held_out) as store:
+            if not is_complete:  # else no model is loaded
+                is_complete = _Run.start(config, prompts, folder, file, store).answer()
+                if is_complete:
+                    done = [len(prompts.held_out), count_lines(file)]
+                    folder.write_facts({**folder.read_facts(), _DONE: done})
+    return _result(config, folder, file, store, is_complete=is_complete)
 
 
 @dataclass
@@ -89,9 +94,12 @@ class _Run:
     sampling: Sampling
     engine: RolloutEngine
     view: LiveView
+    store: SampledStore
 
     @classmethod
-    def start(cls, config: SampleConfig, prompts: Prompts, folder: RunFolder, file: Path) -> _Run:
+    def start(
+        cls, config: SampleConfig, prompts: Prompts, folder: RunFolder, file: Path, store: SampledStore
+    ) -> _Run:
         """Loads the model and renders the prompts."""
         policy = load_policy(config.model, config.compute)
         keep_the_same_dtype(folder, str(policy.dtype).removeprefix("torch."))
@@ -119,6 +127,7 @@ class _Run:
             sampling=sampling_of(config.sampling, policy, config.seed),
             engine=TorchEngine(policy, shares_weights=True, max_rows=config.compute.rollout_rows),
             view=view,
+            store=store,
         )
 
     def answer(self) -> bool:
@@ -156,6 +165,7 @@ class _Run:
             for i, group in zip(lacking, more, strict=True):
                 samples[i] = _kept(config, chunk[i], [*groups[i], *group])
         append_durably(self.file, b"".join(map(encode_sample, samples)))
+        self.store.add(samples)
         lengths = [len(rollout.response_ids) for group in groups for rollout in group]
         self.view.step(
             index + 1,
@@ -227,7 +237,9 @@ def _check_columns(prompt: Prompt) -> None:
         ) from error
 
 
-def _result(config: SampleConfig, folder: RunFolder, file: Path, *, is_complete: bool) -> SampleResult:
+def _result(
+    config: SampleConfig, folder: RunFolder, file: Path, store: SampledStore, *, is_complete: bool
+) -> SampleResult:
     samples = read_samples(file) if count_lines(file) else []
     return SampleResult(
         run_folder=folder.path,
@@ -237,4 +249,6 @@ def _result(config: SampleConfig, folder: RunFolder, file: Path, *, is_complete:
         num_duplicates=sum(sample.num_duplicates for sample in samples),
         num_incomplete=sum(len(sample.responses) < config.responses_per_prompt for sample in samples),
         is_complete=is_complete,
+        num_to_rank=store.num_items,
+        num_nothing_to_rank=store.num_nothing_to_rank,
     )

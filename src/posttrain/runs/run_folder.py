@@ -9,6 +9,7 @@ evaluations.jsonl  one row an evaluation, with its samples
 samples.jsonl      scored rollouts of training, where a run samples; samples.html shows them
 curve.png          reward and held-out score against step
 tokens/            the tokenised text of a pre-training run, and its tokenizer
+rankings.jsonl     what a store held when a reward model's run began; held_out_rankings.jsonl likewise
 checkpoints/       what a crash leaves to go on from
 model/             the trained model, for from_pretrained
 """
@@ -45,6 +46,8 @@ class RunFolder:
         self.samples_page = self.path / "samples.html"
         self.curve = self.path / "curve.png"
         self.tokens = self.path / "tokens"
+        self.rankings = self.path / "rankings.jsonl"
+        self.held_out_rankings = self.path / "held_out_rankings.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._lock_file = self.path / ".lock"

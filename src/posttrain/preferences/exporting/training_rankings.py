@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from posttrain.data.comparisons import LoadedRankings, rankings_of_records
+from posttrain.data.comparisons import LoadedRankings, is_text, rankings_of_records
 from posttrain.data.demonstrations import Dropped
 from posttrain.preferences.exporting.judged_items import judged_items
 from posttrain.preferences.exporting.ranking_rows import rows_of_item
 from posttrain.preferences.store.database import Store
+
+_TAUGHT: Final = (
+    "id", "item", "prompt", "responses", "finish_reasons", "annotator", "kind", "ranks", "unacceptable", "settles",
+)  # fmt: skip
+"""What of a judgement a reward model's run needs; notes and times are nobody's business there."""
 
 
 def training_rankings(store: Store) -> LoadedRankings:
@@ -27,6 +33,15 @@ def training_rankings(store: Store) -> LoadedRankings:
             rankings += found.rankings
             left_out.add(found.dropped)
     return LoadedRankings(rankings, left_out.dropped())
+
+
+def training_lines(connection: Connection) -> Iterator[bytes]:
+    """The same as lines of a file, skips included, which `load_rankings` reads; without what is no text."""
+    for judged in judged_items(connection):
+        for row in rows_of_item(judged):
+            if is_text([row["prompt"], row["responses"]]):
+                kept = {name: row[name] for name in _TAUGHT if name in row}
+                yield json.dumps(kept, allow_nan=False).encode() + b"\n"
 
 
 def rankings_by_item(connection: Connection, *, keep_cut: bool = False) -> Iterator[LoadedRankings]:
