@@ -29,6 +29,7 @@ from posttrain.config.loading import load_config
 from posttrain.config.pipeline import PipelineConfig
 from posttrain.config.ppo import PPOConfig
 from posttrain.config.pretrain import PretrainConfig
+from posttrain.config.queue import QueueConfig
 from posttrain.config.rank import RankByRuleConfig
 from posttrain.config.rank_page import RankPageConfig
 from posttrain.config.reject_sample import RejectSampleConfig
@@ -187,6 +188,14 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
     measure_advantages(config)
 
 
+@app.command
+def queue(store: str | None = None, /, *, config: _settings(QueueConfig) = None) -> None:  # type: ignore[valid-type]
+    """Hand out first what is worth most: disagreements, what a reward model is unsure of, or a new checkpoint."""
+    from posttrain.commands.queue import queue_items
+
+    queue_items(config)
+
+
 preference_store = App(name="store", help="What people rank and have said: files into a store, and out of it.")
 app.command(preference_store)
 
@@ -291,6 +300,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
     "pipeline": (pipeline, PipelineConfig),
     "demo": (demo, DemoConfig),
     "lab advantages": (advantages, LabConfig),
+    "queue": (queue, QueueConfig),
     "store import": (import_files, StoreImportConfig),
     "store export": (export_file, StoreExportConfig),
     "annotators add": (add_annotator, AddAnnotatorConfig),
@@ -305,6 +315,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
 _FIRST_WORD: dict[type, str] = {
     InspectConfig: "path",
     RankPageConfig: "store",
+    QueueConfig: "store",
     AddAnnotatorConfig: "name",
     InviteConfig: "name",
     RoleConfig: "name",

@@ -46,8 +46,8 @@ def tiles(report: QualityReport, progress: StoreProgress) -> list[Tile]:
         _coefficient(
             "Kendall's tau-b",
             report.tau_b,
-            "Pairs in the same order less pairs in opposite ones, ties counting against. Far below alpha's level it "
-            "says that people tie different pairs: say when to tie.",
+            "Pairs in the same order less pairs in opposite ones: 1 is the same orders, 0 chance. A tie of one person "
+            "alone counts against. Where it falls and agreement stays, say in the guidelines when to tie.",
         ),
         _position(report),
         *_further(report),
@@ -73,11 +73,12 @@ def _time(report: QualityReport, progress: StoreProgress) -> Tile:
             name, too_few(report.seconds, "times"), "The middle of the times people worked at an item."
         )
     left = max(0, progress.num_wanted - progress.num_judged) * report.seconds.median
+    rest = f"What is left is about {duration(left)} of work." if left else "Nothing is left to judge."
     return Tile(
         name,
         duration(report.seconds.median),
         f"{duration(report.seconds.low)} to {duration(report.seconds.high)}",
-        f"Half of the items take less, eight of ten lie in the range. What is left is about {duration(left)} of work.",
+        f"Half of the items take less, and eight of ten lie in the range. {rest}",
     )
 
 
