@@ -16,10 +16,10 @@ from posttrain.errors import PosttrainError
         ({"model": "@samples"}, "this setting takes a reward model"),
     ],
 )
-def test_a_wrong_held_out_judge_is_said_before_anything_runs(tmp_path, monkeypatch, term, message):
+def test_a_wrong_held_out_judge_is_said_before_anything_runs(tmp_path, model, monkeypatch, term, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("posttrain.pipelines.stage_runs.run_sample", lambda _: pytest.fail("it ran"))
-    small = SmallPipeline(tmp_path, tmp_path)
+    small = SmallPipeline(tmp_path, model)
     small.stages["policy"]["evaluation"] |= {"reward": {"terms": [term]}}
     with pytest.raises(PosttrainError, match=message):
         small.run()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from tests.pipelines.small_pipelines import SmallPipeline
-from tests.tiny_models import save_tiny_model
 
 from posttrain.errors import ConfigError, DataError
 from posttrain.models.language_model import LanguageModel
@@ -18,11 +17,6 @@ from posttrain.pipelines import pipeline
 from posttrain.pipelines.record import read_records
 
 SKIPPED = dict.fromkeys(("samples", "ranked", "policy", "score"), "skipped")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +104,20 @@ def test_the_content_of_a_file_counts_not_its_time(small):
 def test_rankings_corrected_by_hand_are_an_input(small):
     """What people change in an output reaches the stages behind it, and is not overwritten."""
     small.stages["again"] = {"recipe": "rank", "rankings": "@ranked"}
-    assert small.actions()["again"] == "ran"
     file = small.output / "ranked/rankings.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    rows[0]["ranks"] = [2, 1, 0]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # Of responses that were cut by length nothing could be learned, and the stage would say so.
+    rows = [json.loads(line) | {"finish_reasons": ["eos"] * 3} for line in file.read_text().splitlines()]
+
+    def correct(ranks: list[int]) -> None:
+        rows[0]["ranks"] = ranks
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    correct([0, 1, 2])
     assert small.actions() == {**SKIPPED, "again": "ran"}
-    assert json.loads((small.output / "again/rankings.jsonl").read_text().splitlines()[0])["ranks"] == [
-        2,
-        1,
-        0,
-    ]
+    correct([2, 1, 0])
+    assert small.actions() == {**SKIPPED, "again": "ran"}
+    again = (small.output / "again/rankings.jsonl").read_text().splitlines()
+    assert json.loads(again[0])["ranks"] == [2, 1, 0]
 
 
 def test_a_deleted_output_is_made_again(small):

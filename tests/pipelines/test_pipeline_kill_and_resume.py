@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from tests.pipelines.small_pipelines import SmallPipeline
-from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +25,6 @@ COMPARED = (
     "policy/model/model.safetensors",
     "score/evaluation.json",
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", seed=1)
 
 
 def made(folder: Path, model: Path) -> SmallPipeline:

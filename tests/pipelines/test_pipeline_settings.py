@@ -17,8 +17,8 @@ from posttrain.pipelines.stages import Stage, read_stages
 
 
 @pytest.fixture
-def small(tmp_path) -> SmallPipeline:
-    return SmallPipeline(tmp_path, tmp_path)
+def small(tmp_path, model) -> SmallPipeline:
+    return SmallPipeline(tmp_path, model)
 
 
 def parsed(text: str, folder: Path) -> dict[str, Stage]:

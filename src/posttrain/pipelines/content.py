@@ -11,14 +11,21 @@ from typing import Final
 from posttrain.config.loading import SettingsText
 from posttrain.errors import ConfigError, DataError
 from posttrain.pipelines.stages import Key, Stage, dotted, settings_under
+from posttrain.preferences.store_location import is_store
 
 _CHUNK_BYTES: Final = 1 << 20
 _PATTERN: Final = frozenset("*?[")
 _NAME_FILES: Final = ("path", "held_out_path")
+_STORES: Final = ("store", "path", "held_out_path")
 
 
 def digest_of(path: Path) -> str:
-    """16 hexadecimal digits of a file's bytes, of a folder's names and bytes, or of all that a pattern matches."""
+    """16 hexadecimal digits of a file's bytes, of a folder's names and bytes, or of all that a pattern matches.
+
+    Of a preference store it is of what people have said in it.
+    """
+    if is_store(path):  # its bytes change whenever somebody looks at it
+        return _digest_of_store(path)
     hashed = hashlib.sha256()
     if path.is_file():
         _add_file(hashed, path)
@@ -38,7 +45,7 @@ def user_inputs(stage: Stage) -> dict[str, Path]:
     of_stages = {reference.path for reference in stage.references}
     found: dict[str, Path] = {}
     for key, value in settings_under(stage.config):
-        if key == ("output",) or value is None:
+        if key == ("output",) or value is None or dotted(key) in stage.kind.fills:
             continue
         path = _as_path(key, value)
         if path is not None and path not in of_stages:
@@ -60,15 +67,37 @@ def digests_of(stage: Stage) -> dict[str, str]:
     """Digest of each input by dotted setting, of users' files and of other stages' outputs; "" where nothing is."""
     paths = user_inputs(stage) | {dotted(reference.key): reference.path for reference in stage.references}
     try:
-        return {name: digest_of(path) if _exists(path) else "" for name, path in sorted(paths.items())}
+        found = {name: digest_of(path) if _exists(path) else "" for name, path in sorted(paths.items())}
+        return found | {name: _digest_of_store(url) for name, url in _store_urls(stage).items()}
     except OSError as error:
         raise DataError(f"an input of the stage {stage.name} cannot be read: {error}") from error
+
+
+def _store_urls(stage: Stage) -> dict[str, str]:
+    """The servers' stores that the stage's settings name as an input, by dotted setting."""
+    return {
+        dotted(key): value
+        for key, value in settings_under(stage.config)
+        if isinstance(value, str)
+        and key[-1] in _STORES
+        and "://" in value
+        and dotted(key) not in stage.kind.fills
+    }
+
+
+def _digest_of_store(where: Path | str) -> str:
+    from posttrain.preferences.exporting.fingerprint import fingerprint_of_judgements
+    from posttrain.preferences.store.database import open_store
+
+    # A server's database may not be filled yet; a file is there.
+    with open_store(where, must_exist="://" not in str(where)) as store:
+        return fingerprint_of_judgements(store)
 
 
 def _as_path(key: Key, value: object) -> Path | None:
     if isinstance(value, Path):
         return value
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "://" in value:
         return None
     name = next((part for part in reversed(key) if isinstance(part, str)), "")  # lists have numbers behind it
     if name == "function":
@@ -79,7 +108,9 @@ def _as_path(key: Key, value: object) -> Path | None:
         return None
     if name in _NAME_FILES and _PATTERN & set(value):
         return path
-    is_written_as_path = value.startswith(("/", "./", "../", "~")) and "{" not in value
+    # Ids of the Hub have one slash at most.
+    starts_as_path = value.startswith(("/", "./", "../", "~"))
+    is_written_as_path = "{" not in value and (starts_as_path or value.count("/") > 1)
     if name in (*_NAME_FILES, "model", "start") and (is_written_as_path or path.exists()):
         return path
     return path if "/" in value and path.exists() else None

@@ -16,7 +16,7 @@ from typing import Literal
 
 from posttrain.config.loading import SettingsText
 from posttrain.config.pipeline import PipelineConfig
-from posttrain.errors import ConfigError
+from posttrain.errors import ConfigError, PosttrainError
 from posttrain.pipelines.content import digests_of
 from posttrain.pipelines.preflight import check
 from posttrain.pipelines.record import FILE, StageRecord, read_records, write_records
@@ -146,6 +146,8 @@ class _Run:
         started_at = time.perf_counter()
         try:
             report = stage.kind.runner()(stage.config)
+        except PosttrainError as error:
+            raise type(error)(f"the stage {stage.name!r}: {error}") from error
         finally:
             seconds = started.seconds + time.perf_counter() - started_at
             self._keep(stage, dataclasses.replace(started, seconds=seconds))

@@ -86,6 +86,8 @@ def run_rank(config: RankStageConfig) -> StageReport:
     """The scripted annotators' rankings, or those of people."""
     if config.rankings is not None:
         return _take_rankings(config)
+    if config.store is not None:
+        return _take_from_store(config)
     from posttrain.recipes.rank_by_rule import rank_by_rule
 
     result = rank_by_rule(config.by_rule())
@@ -125,9 +127,8 @@ def run_evaluate(config: EvaluateConfig) -> StageReport:
 
 
 def _take_rankings(config: RankStageConfig) -> StageReport:
-    from posttrain.data.comparisons import load_rankings
     from posttrain.data.record_files import PARQUET
-    from posttrain.preferences.rankings_file import encode_ranking
+    from posttrain.preferences.rankings_file import encode_ranking, read_rankings_of_people
 
     assert config.rankings is not None
     if not config.rankings.exists():
@@ -138,7 +139,7 @@ def _take_rankings(config: RankStageConfig) -> StageReport:
             f"{config.rankings} is not there yet: this stage waits for people.{asked} (0 is best, equal is a tie, for "
             '4 responses for example "ranks": [1, 0, 2, 2]), save it under that name, and give the same command again.'
         )
-    loaded = load_rankings(config.rankings)
+    loaded = read_rankings_of_people(config.rankings)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     if config.rankings.suffix.lower() in PARQUET:  # the stages behind tell a file's kind by its name
         replace_file(config.output, map(encode_ranking, loaded.rankings))
@@ -149,6 +150,15 @@ def _take_rankings(config: RankStageConfig) -> StageReport:
     return StageReport(
         "; ".join([f"{count_text(count, 'ranking')} of people", *left_out]), {"num_rankings": count}
     )
+
+
+def _take_from_store(config: RankStageConfig) -> StageReport:
+    from posttrain.pipelines.people_in_store import take_from_store
+
+    taken = take_from_store(config)
+    count = len(taken.rankings)
+    left_out = [f"left out: {dropped}" for dropped in taken.dropped]
+    return StageReport("; ".join([f"{count} rankings of people", *left_out]), {"num_rankings": count})
 
 
 def _policy(result: Any) -> StageReport:

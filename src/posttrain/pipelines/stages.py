@@ -52,6 +52,10 @@ class Stage:
         """The stages whose outputs it takes."""
         return frozenset(reference.stage for reference in self.references)
 
+    def has_itself(self, *key: str | int) -> bool:
+        """Whether nothing of this setting, or of the settings under it, comes from another stage."""
+        return not any(reference.key[: len(key)] == key for reference in self.references)
+
 
 def read_stages(config: PipelineConfig, text: SettingsText) -> list[Stage]:
     """The stages in order, every setting checked. ConfigError names the file, the line and the nearest known name."""

@@ -7,9 +7,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from posttrain.data.comparisons import LoadedRankings, load_rankings
+from posttrain.errors import DataError
 from posttrain.types import Ranking
+
+
+def read_rankings_of_people(path: Path) -> LoadedRankings:
+    """As `data.comparisons.load_rankings`. DataError also for a file of which nothing can be learned."""
+    loaded = load_rankings(path)
+    if not loaded.rankings:
+        raise DataError(
+            f"{path}: nothing in it can be learned from: {'; '.join(map(str, loaded.dropped))}. Rank at least two "
+            "complete responses of different texts to a prompt."
+        )
+    return loaded
 
 
 def encode_ranking(ranking: Ranking) -> bytes:

@@ -45,13 +45,7 @@ def rank_by_rule(config: RankByRuleConfig) -> RankByRuleResult:
     Raises DataError for a samples file that cannot be used, ConfigError for a rule that cannot work, RewardError
     when too many responses could not be scored.
     """
-    samples = read_samples(config.samples)
-    several = [sample for sample in samples if len(sample.responses) > 1]
-    if not several:
-        raise DataError(
-            f"{config.samples}: no prompt has two responses, so there is nothing to rank. Sample with "
-            "responses_per_prompt of 2 or more."
-        )
+    samples, several = read_rankable(config.samples)
     with open_reward(config.reward, verifier=None) as rule:
         refuse_token_lengths(rule)
         scored = _scores(several, rule, config.reward.max_unscored_share)
@@ -72,6 +66,18 @@ def rank_by_rule(config: RankByRuleConfig) -> RankByRuleResult:
         num_all_equal=sum(len(set(ranking.ranks)) == 1 for ranking in rankings),
         agreement=agreement_with_rule(rankings, truths),
     )
+
+
+def read_rankable(path: Path) -> tuple[list[SampledPrompt], list[SampledPrompt]]:
+    """All samples of the file, and those with several responses. DataError for lines that cannot be used, or none."""
+    samples = read_samples(path)
+    several = [sample for sample in samples if len(sample.responses) > 1]
+    if not several:
+        raise DataError(
+            f"{path}: no prompt has two responses, so there is nothing to rank. Sample with responses_per_prompt of 2 "
+            "or more."
+        )
+    return samples, several
 
 
 def agreement_with_rule(rankings: Sequence[Ranking], truths: Sequence[Sequence[int]]) -> float | None:
