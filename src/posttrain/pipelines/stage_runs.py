@@ -158,7 +158,9 @@ def _take_from_store(config: RankStageConfig) -> StageReport:
     taken = take_from_store(config)
     count = len(taken.rankings)
     left_out = [f"left out: {dropped}" for dropped in taken.dropped]
-    return StageReport("; ".join([f"{count} rankings of people", *left_out]), {"num_rankings": count})
+    return StageReport(
+        "; ".join([f"{count_text(count, 'ranking')} of people", *left_out]), {"num_rankings": count}
+    )
 
 
 def _policy(result: Any) -> StageReport:
