@@ -49,7 +49,7 @@ def submission_of(
     if kind not in get_args(JudgementKind):
         raise _refuse(f"there is no kind {kind!r}; there are {', '.join(get_args(JudgementKind))}")
     submission_id = body.get("submission_id")
-    if not isinstance(submission_id, str):
+    if not isinstance(submission_id, str) or not submission_id.isascii():
         raise _refuse("`submission_id` is a text that names this judgement and no other")
     ranks = None
     if kind == "ranking":

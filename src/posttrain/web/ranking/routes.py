@@ -142,8 +142,8 @@ def _judgement(request: Request) -> Response:
         raise Refusal(422, str(error), code="invalid") from None
     answer: dict[str, Any] = {"judgement_id": done.judgement_id, "is_new": done.is_new}
     if isinstance(body.get("besides"), list):  # the page asks for one more item on the same way
-        besides = [number for number in body["besides"] if isinstance(number, int)][:_MOST_BESIDES]
-        answer["next"] = _next_item_json(request, besides)
+        besides = [number for number in body["besides"] if isinstance(number, int) and 0 <= number < 2**63]
+        answer["next"] = _next_item_json(request, besides[:_MOST_BESIDES])
     return JSONResponse(answer)
 
 

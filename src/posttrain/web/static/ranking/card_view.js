@@ -21,7 +21,12 @@ function choices(name, legend, labels, choose) {
   });
   const row = element("fieldset", { class: "choices" }, element("legend", { class: "choices-name", text: legend }));
   radios.forEach((radio, index) => {
-    row.append(element("label", { class: "choice" }, radio, element("span", { class: "choice-face", text: index + 1, "aria-hidden": "true" })));
+    const label = element("label", { class: "choice" }, radio, element("span", { class: "choice-face", text: index + 1, "aria-hidden": "true" }));
+    // After a click the keyboard belongs to the card again; who came by keyboard stays among the numbers.
+    label.addEventListener("click", (event) => {
+      if (event.detail > 0 && event.target !== radio) setTimeout(() => label.closest(".card")?.focus({ preventScroll: true }));
+    });
+    row.append(label);
   });
   return {
     row,
