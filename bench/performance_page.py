@@ -49,10 +49,9 @@ def main() -> None:
 def machine_line(machine: Entry, file: Path) -> str:
     """What was measured, when and on what."""
     instructions = ", ".join(machine["instructions"])
-    return (
-        f"{machine['date']}, {machine['cores']} cores of {machine['cpu']} ({instructions}), "
-        f"{machine['memory_gib']} GiB, commit {machine['posttrain_commit']}; every round is in [{file.name}](../bench/results/{file.name})."
-    )
+    cores = f"{machine['cores']} cores of {machine['cpu']} ({instructions}), {machine['memory_gib']} GiB"
+    every_round = f"every round is in [{file.name}](../bench/results/{file.name})"
+    return f"{machine['date']}, {cores}, commit {machine['posttrain_commit']}; {every_round}."
 
 
 def generation_table(entries: Sequence[Entry]) -> str:
