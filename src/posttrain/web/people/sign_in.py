@@ -135,8 +135,6 @@ def sign_out(request: Request) -> Response:
     store.write(end)
     response = RedirectResponse("/login", 303)
     drop_cookie(request, response, SESSION)
-    # What the page kept in the browser (drafts that were not sent) is not left to the next person at this desk.
-    response.headers["Clear-Site-Data"] = '"storage"'
     return response
 
 

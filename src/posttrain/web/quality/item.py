@@ -80,7 +80,7 @@ def settle_item(request: Request) -> Response:
     is_ranking = fields.get("kind") != "cannot_rank"
     size = len(item.responses)
     given = [fields.get(f"rank_{place}", "") for place in range(size)]
-    if is_ranking and not all(rank.isdigit() and 1 <= int(rank) <= size for rank in given):
+    if is_ranking and not set(given) <= {str(rank) for rank in range(1, size + 1)}:
         raise Refusal(
             400, "Give every response a rank, then settle. Go back: what you chose is kept.", code="ranks"
         )
@@ -94,7 +94,7 @@ def settle_item(request: Request) -> Response:
             ranks=[int(rank) for rank in given] if is_ranking else None,
             unacceptable=[f"unacceptable_{place}" in fields for place in range(size)],
             note=fields.get("note", "").replace("\r\n", "\n"),
-            replaces=int(replaces) if replaces.isdigit() else None,
+            replaces=int(replaces) if re.fullmatch("[0-9]{1,18}", replaces) else None,
         )
     except StaleJudgement:
         raise Refusal(
