@@ -61,7 +61,7 @@ def _said(found: Queued, which: str) -> list[str]:
     line = f"queue {found.queue}"
     if found.about:
         line += f" ({found.about})"
-    line += f": {count_text(found.num_queued, 'item')} come first, of {found.num_possible:,} {which}"
+    line += f": {count_text(found.num_queued, 'item')} first, of {found.num_possible:,} {which}"
     if found.num_before:
         line += f"; {found.num_before:,} stood in it before"
     return [line]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import numpy as np
+from tests.preferences.quality.simulated_people import dense_ranks
 
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store
@@ -12,7 +13,6 @@ from posttrain.preferences.store.items import add_items
 from posttrain.preferences.store.judgements import submit_all
 from posttrain.preferences.store.people import add_annotator
 from posttrain.preferences.store.records import NewItem, Submission
-from tests.preferences.quality.simulated_people import dense_ranks
 
 QUALITY = {"base": -0.7, "sft": 0.2, "ppo step 400": 0.8}
 # Name -> noise, pull towards cards shown first, decimals (few make ties), seconds at an item.
@@ -56,7 +56,9 @@ def fill(store: Store, *, num_items: int = 60, seed: int = 0, per_day: int = 40)
             NewItem(
                 f"help/{number:03}",
                 PROMPTS[number % len(PROMPTS)],
-                tuple(f"{ANSWERS[names.index(model)]} ({number}.{place})" for place, model in enumerate(models)),
+                tuple(
+                    f"{ANSWERS[names.index(model)]} ({number}.{place})" for place, model in enumerate(models)
+                ),
                 finish_reasons=("eos", "eos", "length"),
                 models=tuple(models),
                 gold_ranks=dense_ranks(quality.tolist()) if is_gold else None,
@@ -72,7 +74,9 @@ def _submissions(rng, now, people, truth, per_day):
     total = sum(len(PEOPLE) if number % GOLD_EVERY == 0 else 3 for number in range(1, len(truth) + 1))
     count = 0
     for number, quality in enumerate(truth, start=1):
-        judges = list(PEOPLE) if number % GOLD_EVERY == 0 else rng.choice(list(PEOPLE), 3, replace=False).tolist()
+        judges = (
+            list(PEOPLE) if number % GOLD_EVERY == 0 else rng.choice(list(PEOPLE), 3, replace=False).tolist()
+        )
         for name in judges:
             noise, pull, decimals, seconds = PEOPLE[name]
             order = rng.permutation(len(quality))

@@ -61,8 +61,8 @@ def _progress(report: QualityReport, progress: StoreProgress) -> Tile:
         percent(share),
         f"{progress.num_judged:,} of {count(progress.num_wanted, 'judgement')}",
         f"{progress.num_closed:,} of {count(progress.num_items, 'item')} have all the judges they want; "
-        f"{progress.num_leased:,} are open on somebody's screen. {count(report.num_skips, 'skip')}, "
-        f"{count(report.num_cannot_rank, 'item')} that somebody could not rank.",
+        f"{progress.num_leased:,} are open on somebody's screen. {count(report.num_skips, 'skip')}; "
+        f"{report.num_cannot_rank:,} times somebody said that an item cannot be ranked.",
     )
 
 

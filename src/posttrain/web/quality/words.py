@@ -18,13 +18,13 @@ def too_few(number: TooFew, what: str = "items") -> str:
 
 
 def percent(share: float) -> str:
-    """0.734 -> 73 %"""
-    return f"{100 * share:.0f} %"
+    """0.734 -> 73 %, which does not break."""
+    return f"{100 * share:.0f}\u00a0%"
 
 
 def percent_range(interval: tuple[float, float] | None) -> str:
     """The interval of a share; "" where there is none."""
-    return "" if interval is None else f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %"
+    return "" if interval is None else f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}\u00a0%"
 
 
 def decimal(value: float) -> str:
