@@ -21,6 +21,7 @@ from posttrain.recipes.policy_run import cut_responses_pay
 )
 def test_it_is_said_where_it_applies(kind, overlong, term, said):
     values = {"data": {"task": "sums"}, "algorithm": {"overlong": overlong}, "reward": {"terms": [term]}}
-    remark = cut_responses_pay(kind.model_validate(values))
+    config = kind.model_validate(values)
+    remark = cut_responses_pay(config.algorithm.overlong, config.reward)
     assert (remark is not None) == said
     assert remark is None or 'overlong = "mask"' in remark

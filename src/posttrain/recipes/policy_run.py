@@ -13,7 +13,7 @@ from typing import Protocol, Self, TypeVar
 
 from posttrain.batches import PolicyBatch
 from posttrain.config.reinforcement import ReinforcementConfig
-from posttrain.config.sections import OptimizerSection
+from posttrain.config.sections import OptimizerSection, RewardSection
 from posttrain.evaluation.evaluate import Evaluation, evaluate
 from posttrain.models.language_model import LanguageModel
 from posttrain.recipes.learners import RunLearner, may_change_on_resume, restore_parts, snapshot_parts
@@ -164,8 +164,13 @@ class PolicyRun:
             engine=TorchEngine(policy, shares_weights=True, max_rows=config.compute.rollout_rows),
         )
 
-    def begin(self, checkpoint: Checkpoint | None, *learners: RunLearner, max_length: int | None) -> None:
-        """Takes over the checkpoint where there is one; from here on nothing stands in the way of the first step."""
+    def begin(
+        self, checkpoint: Checkpoint | None, *learners: RunLearner, max_length: int | None, overlong: str
+    ) -> None:
+        """Takes over the checkpoint where there is one; from here on nothing stands in the way of the first step.
+
+        `max_length` is what all models can read, `overlong` the algorithm's setting for responses that are cut.
+        """
         if checkpoint is not None:
             restore_parts(checkpoint, *learners)
             self.prompts.stream.load_state_dict(checkpoint.state["prompts"])
@@ -173,7 +178,7 @@ class PolicyRun:
         self.prompts.check_lengths(self.config.sampling.max_new_tokens, max_length)
         self.session.record_start(str(self.policy.device))
         self.session.view.note(_plan_in_words(self.config, self.policy))
-        if remark := cut_responses_pay(self.config):
+        if remark := cut_responses_pay(overlong, self.config.reward):
             self.session.view.note(remark)
 
     def load_weights(self, step: int) -> None:
@@ -280,10 +285,9 @@ def _keep_the_held_out_judge(session: TrainingSession, judge: WeightedSum) -> No
     )
 
 
-def cut_responses_pay(config: ReinforcementConfig) -> str | None:
+def cut_responses_pay(overlong: str, reward: RewardSection) -> str | None:
     """What to know where a reward model gives cut responses 0 and they are trained on: it is its average score."""
-    overlong = vars(config)["algorithm"].overlong  # every recipe that samples has one
-    if overlong not in ("score", "zero") or all(term.model is None for term in config.reward.terms):
+    if overlong not in ("score", "zero") or all(term.model is None for term in reward.terms):
         return None
     return (
         "a response that is cut by length earns 0 from a reward model, as much as an average reference answer, so "

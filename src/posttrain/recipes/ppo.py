@@ -89,7 +89,12 @@ class _PPO:
             value_objective=value_objective,
             kl_coef=algorithm.kl_coef if checkpoint is None else float(checkpoint.state["kl_coef"]),
         )
-        run.begin(checkpoint, *recipe.learners, max_length=longest_response(policy, critic))
+        run.begin(
+            checkpoint,
+            *recipe.learners,
+            max_length=longest_response(policy, critic),
+            overlong=config.algorithm.overlong,
+        )
         held = parameters_held(policy.model, reference, run.judge, critic=critic.added_parameters)
         session.keep_fact("parameters_held", held)
         return recipe
