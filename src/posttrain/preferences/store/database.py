@@ -120,10 +120,12 @@ class Store:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
-            if not self.is_sqlite and postgresql.may_be_repeated(error):
+        except DBAPIError as error:
+            if postgresql.may_be_repeated(error):
                 raise
-            raise StoreUnavailable(_unavailable(self.where, self.is_sqlite, error)) from error
+            if isinstance(error, OperationalError | InterfaceError) or postgresql.is_unavailable(error):
+                raise StoreUnavailable(_unavailable(self.where, self.is_sqlite, error)) from error
+            raise
 
 
 def open_store(where: str | Path, *, must_exist: bool = True, now: Callable[[], float] = time.time) -> Store:
@@ -147,7 +149,7 @@ def open_store(where: str | Path, *, must_exist: bool = True, now: Callable[[], 
 
 
 def _unavailable(where: str, is_sqlite: bool, error: DBAPIError) -> str:
-    reason = str(error.orig).strip()
+    reason = postgresql.reason_of(error)
     if is_sqlite:
         return (
             f"{where} could not be read or written ({reason}), so nothing was stored. Is another program holding it, "

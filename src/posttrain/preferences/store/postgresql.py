@@ -15,6 +15,8 @@ SCHEMA: Final = "posttrain"
 _EXAMPLE: Final = "postgresql://user:password@host/database"
 # Serialisation failure and deadlock: the server undid the transaction and asks for another try.
 _TRY_AGAIN: Final = ("40001", "40P01")
+# No connection, no right to one, no such database, no resources, shut down, no right to the tables.
+_UNAVAILABLE: Final = ("08", "28", "3D", "53", "57", "58", "42501")
 # Numbers of advisory locks; any will do as long as nobody else in the database uses them.
 _LOCK_SPACE: Final = 0x706F7374  # "post"
 LOCK_OF_TABLES: Final = 1
@@ -68,7 +70,7 @@ def _read_url(url_text: str) -> URL:
 
 def may_be_repeated(error: DBAPIError) -> bool:
     """True where the server undid the transaction because of another one, and doing it again may succeed."""
-    return _code_of(error) in _TRY_AGAIN
+    return _said(error).get("C") in _TRY_AGAIN
 
 
 def lock(connection: Connection, number: int) -> None:
@@ -79,6 +81,17 @@ def lock(connection: Connection, number: int) -> None:
         )
 
 
-def _code_of(error: DBAPIError) -> Any:
-    arguments = getattr(error.orig, "args", ())
-    return arguments[0].get("C") if arguments and isinstance(arguments[0], dict) else None
+def is_unavailable(error: DBAPIError) -> bool:
+    """True where the server does not answer, or not for us, rather than the statement being wrong."""
+    return _said(error).get("C", "").startswith(_UNAVAILABLE)
+
+
+def reason_of(error: DBAPIError) -> str:
+    """What the server said, or why there was no server to say it."""
+    return _said(error).get("M") or str(error.orig).strip()
+
+
+def _said(error: DBAPIError) -> dict[str, str]:
+    """The fields of the server's answer; none where it did not come from the server."""
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], dict) else {}
