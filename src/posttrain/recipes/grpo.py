@@ -68,7 +68,7 @@ class _GRPO:
             session, policy, config.optimizer, config.compute, num_updates=config.optimizer_steps
         )
         temperature = config.sampling.temperature
-        run.begin(checkpoint, trained, max_length=policy.max_length, overlong=config.algorithm.overlong)
+        run.begin(checkpoint, trained, max_length=policy.max_length, overlong=algorithm.overlong)
         session.keep_fact("parameters_held", parameters_held(policy.model, reference, run.judge))
         return cls(
             config=config,
