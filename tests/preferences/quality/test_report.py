@@ -103,8 +103,13 @@ def test_a_report_holds_until_somebody_judges_and_a_rest_has_passed(team, clock)
     assert second.num_rankings == 2
     team.says(team.anna, items[2], 0, 1)
     assert cache.report() is second  # no time has passed on the store's clock
+    clock.now += 30
+    assert cache.recent() is second
+    clock.now -= 30
     assert cache.report(fresh=True).num_rankings == 3
     third = cache.report()
+    clock.now += 61
+    assert cache.recent() is third  # nothing was judged since
     clock.now += 601
     assert cache.report() is not third
 

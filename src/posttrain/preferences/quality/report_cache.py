@@ -15,6 +15,9 @@ REST: Final = 10.0
 LONGEST: Final = 600.0
 """Seconds after which a report is computed again in any case: names and roles may have changed."""
 
+RECENT: Final = 60.0
+"""Seconds for which a report is good enough where only the list of disagreements is looked at."""
+
 
 class ReportCache:
     """The newest report of a store. Safe to use from many threads."""
@@ -34,6 +37,13 @@ class ReportCache:
             if self._report is None or self._is_outdated(self._report, store, fresh):
                 self._report = quality_report(store, checkpoints=self._checkpoints)
             return self._report
+
+    def recent(self) -> QualityReport:
+        """A report of the last minute, whatever was judged since: for pages that show little of it."""
+        report, store = self._report, self._store()
+        if report is not None and store is not None and 0 <= store.now() - report.computed_at < RECENT:
+            return report
+        return self.report()
 
     @staticmethod
     def _is_outdated(report: QualityReport, store: Store, fresh: bool) -> bool:

@@ -138,11 +138,11 @@ def _rows(store: Store, judgements: list[Judgement]) -> list[JudgementRow]:
 
 
 def _disagreement(store: Store, item_id: int) -> Disagreement | None:
-    return next((own for own in cache_of(store).report().to_settle if own.item_id == item_id), None)
+    return next((own for own in cache_of(store).recent().to_settle if own.item_id == item_id), None)
 
 
 def _following(store: Store, item_id: int) -> int | None:
     """The item to settle after this one, the one with the largest disagreement that is left."""
     settled = settled_items(store)
-    waiting = [own.item_id for own in cache_of(store).report().to_settle]
+    waiting = [own.item_id for own in cache_of(store).recent().to_settle]
     return next((one for one in waiting if one != item_id and one not in settled), None)
