@@ -16,8 +16,7 @@ from posttrain.data.conversation_format import ConversationFormat
 from posttrain.data.demonstrations import Dropped
 from posttrain.data.held_out import content_number
 from posttrain.errors import ConfigError, DataError
-from posttrain.preferences.store_location import is_store
-from posttrain.recipes.stored_rankings import rankings_of
+from posttrain.recipes.stored_rankings import come_from_store, rankings_of
 from posttrain.rewards.build import nearest
 from posttrain.runs.metric_names import count_text
 from posttrain.runs.run_folder import RunFolder
@@ -118,7 +117,7 @@ def open_comparisons(config: RewardModelConfig, tokenizer: Any) -> Comparisons:
     """Both sides of the data, rendered. DataError or ConfigError for what cannot be trained on or measured."""
     data = config.data
     train, held_out, remarks = read_comparisons(config, keep=True)
-    if data.prompt_weights == "equal" or (data.prompt_weights == "auto" and is_store(data.path)):
+    if data.prompt_weights == "equal" or (data.prompt_weights == "auto" and come_from_store(data.path)):
         train = _each_prompt_once(train)
     rendered_train, left_out, num_cut = _rendered(train, data, tokenizer)
     remarks += [str(entry) for entry in left_out]

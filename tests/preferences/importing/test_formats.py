@@ -69,7 +69,10 @@ def test_argilla_2_writes_names_in_their_order():
 
 
 def test_argilla_2_with_ranks_as_its_server_has_them():
-    record = {"fields": FIELDS, "responses": {"order": [{"value": ORDER, "user_id": "u1", "status": "submitted"}]}}
+    record = {
+        "fields": FIELDS,
+        "responses": {"order": [{"value": ORDER, "user_id": "u1", "status": "submitted"}]},
+    }
     assert said(record) == [("u1", "ranking", (1, 0, 1))]
 
 
@@ -165,7 +168,12 @@ def test_ultrafeedback_ranks_by_its_scores():
         {"model": "m2", "response": "8", "overall_score": "2"},
         {"model": "m3", "response": "9", "overall_score": 6.5},
     ]
-    record = {"source": "x", "instruction": "3 + 4?", "models": ["m1", "m2", "m3"], "completions": completions}
+    record = {
+        "source": "x",
+        "instruction": "3 + 4?",
+        "models": ["m1", "m2", "m3"],
+        "completions": completions,
+    }
     assert said(record, annotator="gpt-4") == [("gpt-4", "ranking", (0, 1, 0))]
     assert read(record).item.models == ("m1", "m2", "m3")
     del completions[0]["overall_score"]
@@ -174,7 +182,10 @@ def test_ultrafeedback_ranks_by_its_scores():
 
 
 def test_lines_of_two_people_about_one_thing_are_one_item():
-    rows = [{"prompt": "q", "responses": ["a", "b"], "ranks": [0, 1], "annotator": name} for name in ("anna", "bo")]
+    rows = [
+        {"prompt": "q", "responses": ["a", "b"], "ranks": [0, 1], "annotator": name}
+        for name in ("anna", "bo")
+    ]
     names = {READERS["rankings"](row, f"f/{n}", OPTIONS).item.external_id for n, row in enumerate(rows)}  # type: ignore[union-attr]
     assert len(names) == 1
     named = {**rows[0], "id": "q/1/anna"}

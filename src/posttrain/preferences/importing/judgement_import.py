@@ -38,23 +38,25 @@ class JudgementImport:
     def store_all(self, records: Sequence[ImportedRecord], item_ids: Mapping[str, int]) -> None:
         """The judgements of these records, whose items are in the store under these numbers."""
         plain: list[Submission] = []
-        corrected: list[tuple[ImportedRecord, ImportedJudgement]] = []
         for record in records:
             if record.guidelines:
                 self._learn_guidelines(record.guidelines)
             for judgement in record.judgements:
-                if judgement.earlier:
-                    corrected.append((record, judgement))
+                if judgement.earlier:  # those before it are stored first: who spoke first keeps their place
+                    self._store_plain(plain, item_ids)
+                    plain = []
+                    self._store_chain(record, judgement, item_ids)
                 else:
                     plain.append(self._submission(record, judgement, item_ids))
+        self._store_plain(plain, item_ids)
+
+    def _store_plain(self, submissions: Sequence[Submission], item_ids: Mapping[str, int]) -> None:
         names = {number: name for name, number in item_ids.items()}
-        outcome = submit_first_judgements(self.store, plain)
+        outcome = submit_first_judgements(self.store, submissions)
         self.num_added += outcome.num_added
         self.num_known += outcome.num_known
         for refused in outcome.has_another:
             self.leave_out(HAS_ANOTHER, names[refused.item_id])
-        for record, judgement in corrected:
-            self._store_chain(record, judgement, item_ids)
 
     def _store_chain(
         self, record: ImportedRecord, judgement: ImportedJudgement, item_ids: Mapping[str, int]

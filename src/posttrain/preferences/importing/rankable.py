@@ -36,9 +36,8 @@ def rankable(record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str) -
     judgements = record.judgements if use == "keep" else ()
     if not judgements and item.gold_ranks is None:
         item = _each_text_once(item)
-    texts = set(item.responses)
-    if len(texts) < 2:
-        return LeftOut(EQUAL_TEXTS if len(item.responses) > 1 else ONE_RESPONSE)
+    if len(set(item.responses)) < 2:
+        return LeftOut(EQUAL_TEXTS if len(record.item.responses) > 1 else ONE_RESPONSE)
     if len(item.responses) > MAX_RESPONSES:
         return LeftOut(TOO_MANY)
     try:
