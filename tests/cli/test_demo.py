@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from tests.tiny_models import save_tiny_model
 
-from posttrain.commands.demo_files import grpo_settings
+from posttrain.commands.demo_files import grpo_settings, pipeline_settings
 from posttrain.config.demo import DemoConfig
 from posttrain.config.grpo import GRPOConfig
-from posttrain.config.loading import load_config
+from posttrain.config.loading import SettingsText, load_config
+from posttrain.config.pipeline import PipelineConfig
+from posttrain.pipelines.stages import read_stages
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,36 @@ def test_the_example_is_the_demo():
     demo = GRPOConfig.model_validate(grpo_settings(DemoConfig()))
     example = load_config(GRPOConfig, ROOT / "examples/sums.toml")
     assert example == demo.model_copy(update={"output": example.output})
+
+
+MAY_DIFFER = {
+    # The demo has to end within a quarter of an hour: its reward model takes fewer and larger steps.
+    ("reward", "epochs"): (2, 3),
+    ("reward", "rankings_per_step"): (10, 8),
+}
+"""Settings of a stage in the demo and in `examples/rlhf.toml`."""
+
+
+def test_the_example_collects_feedback_as_the_demo_does():
+    demo = pipeline_settings(DemoConfig())
+    example = load_config(PipelineConfig, ROOT / "examples/rlhf.toml")
+    assert (demo["model"], demo["seed"]) == (example.model, example.seed)
+
+    def told_apart(stages) -> dict[tuple[str, str], object]:
+        """Every stage's settings whole, defaults included."""
+        config = PipelineConfig.model_validate({"output": "out", "stages": stages})
+        return {
+            (stage.name, name): value
+            for stage in read_stages(config, SettingsText(None, ""))
+            for name, value in stage.settings.items()
+        }
+
+    ours = told_apart(demo["stages"])
+    theirs = told_apart({name: example.stages[name] for name in demo["stages"]})
+    found = {
+        key: (ours.get(key), theirs.get(key)) for key in ours | theirs if ours.get(key) != theirs.get(key)
+    }
+    assert found == MAY_DIFFER
 
 
 @pytest.mark.slow

@@ -64,14 +64,30 @@ def test_the_two_commands_are_there():
     assert "./run test" in (ROOT / ".ci/run").read_text()
 
 
+def command_in(line: str) -> tuple[str, list[str]]:
+    """The command, which may be of two words, and its settings without the file or folder before them."""
+    words = shlex.split(line)
+    name = next((name for n in (2, 1) if (name := " ".join(words[:n])) in _COMMANDS), None)
+    assert name is not None, line
+    rest = words[len(name.split()) :]
+    # A folder or file that a run would have made.
+    return name, rest[1:] if rest and not rest[0].startswith("--") else rest
+
+
 def test_commands_of_the_readme_exist():
-    for line in re.findall(r"^    \./run posttrain (.*)$", README, flags=re.MULTILINE):
-        command, *words = shlex.split(line)
-        assert command in _COMMANDS
-        if not words[0].startswith("--"):
-            words = words[1:]  # a folder or file that a run would have made
-        if command != "evaluate":
-            load_config(_COMMANDS[command][1], None, words)
+    lines = re.findall(r"^    \./run posttrain (.*)$", README, flags=re.MULTILINE)
+    assert lines
+    for name, words in map(command_in, lines):
+        if words and name != "evaluate":
+            load_config(_COMMANDS[name][1], None, words)
+
+
+def test_a_command_of_two_words_is_found():
+    assert command_in("lab advantages") == ("lab advantages", [])
+    assert command_in("lab advantages own.toml --seed 3") == ("lab advantages", ["--seed", "3"])
+    assert command_in("sft own.toml") == ("sft", [])
+    with pytest.raises(AssertionError, match="lab advantage"):
+        command_in("lab advantage")
 
 
 @pytest.mark.slow
