@@ -24,7 +24,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no tests of the page")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: no tests of the page"
+    )
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there (Debian's package chromium): no tests of the page in a browser")
     with playwright.sync_playwright() as running:

@@ -38,7 +38,7 @@ MEDIAN = NewItem(
         {"role": "user", "content": "Write a Python function that returns the median of a list of numbers."},
     ),
     responses=(
-        "```python\ndef median(numbers):\n    \"\"\"The middle value; the mean of the two middle ones.\"\"\"\n"
+        '```python\ndef median(numbers):\n    """The middle value; the mean of the two middle ones."""\n'
         "    ordered = sorted(numbers)\n    middle = len(ordered) // 2\n    if len(ordered) % 2:\n"
         "        return ordered[middle]\n    return (ordered[middle - 1] + ordered[middle]) / 2\n```\n\n"
         "It sorts a copy, so the list itself stays as it is.",

@@ -100,14 +100,21 @@ def test_tab_goes_through_one_card_and_out_of_it(start_site) -> None:
     seen = set()
     for _ in range(60):
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("document.activeElement.innerText?.split('\\n')[0] || document.activeElement.name || ''"))
-    assert {"Submit", "Skip", "Flag"} <= {text.split()[0] for text in seen if text}
+        seen.add(
+            page.evaluate(
+                "document.activeElement.innerText?.split('\\n')[0] || document.activeElement.name || ''"
+            )
+        )
+    for name in ("Submit", "Skip", "Flag"):
+        assert any(text.startswith(name) for text in seen)
 
 
 def test_reduced_motion_and_doubled_text_are_respected(start_site) -> None:
     site = start_site(EXAMPLES)
     page = site.open(reduced_motion="reduce", viewport={"width": 640, "height": 800})
     assert page.evaluate("getComputedStyle(document.querySelector('.card')).transitionDuration") in {"0s", ""}
-    page.evaluate("document.documentElement.setAttribute('data-x', ''); document.documentElement.style.fontSize = '200%'")
+    page.evaluate(
+        "document.documentElement.setAttribute('data-x', ''); document.documentElement.style.fontSize = '200%'"
+    )
     page.wait_for_timeout(100)
     assert page.evaluate("document.documentElement.scrollWidth") <= 640

@@ -45,11 +45,17 @@ def test_earlier_items_are_changed_and_the_open_one_waits(start_site) -> None:
     page.keyboard.press("Enter")
     question(page, 2)
     assert page.locator(".card[data-card='0'] .card-head input:checked").input_value() == "2"
-    wait_for(page, lambda: len([one for one in site.judgements() if one.replaces]) == 1, "the change was not stored")
+    wait_for(
+        page,
+        lambda: len([one for one in site.judgements() if one.replaces]) == 1,
+        "the change was not stored",
+    )
     changed = next(one for one in site.judgements() if one.replaces)
     assert changed.ranks == (0, 0)
     assert len(site.judgements()) == 2
-    assert page.locator("#progress").inner_text() == "2 judged · 2 open"
+    wait_for(
+        page, lambda: page.locator("#progress").inner_text() == "2 judged · 2 open", "the progress is wrong"
+    )
     assert not site.errors
 
 
@@ -112,7 +118,9 @@ def test_cards_stand_in_a_shuffled_order_that_stays(start_site) -> None:
     assert page.locator(".card .text").all_inner_texts() == texts
     page.keyboard.press("s")
     question(page, 1)
-    other = [text.replace("question 1", "question 0") for text in page.locator(".card .text").all_inner_texts()]
+    other = [
+        text.replace("question 1", "question 0") for text in page.locator(".card .text").all_inner_texts()
+    ]
     assert sorted(other) == sorted(texts)
 
 

@@ -33,7 +33,10 @@ def test_offline_judgements_wait_and_are_sent_once_when_the_connection_is_back(s
     page = site.open()
     page.wait_for_timeout(300)  # the next item is there
     sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.post_data or "") if request.url.endswith("/judgement") else None)
+    page.on(
+        "request",
+        lambda request: sent.append(request.post_data or "") if request.url.endswith("/judgement") else None,
+    )
     page.context.set_offline(True)
     rank_two(page)
     page.wait_for_selector(".prompt >> text=Question 1")  # the next one shows although nothing can be sent
@@ -45,7 +48,9 @@ def test_offline_judgements_wait_and_are_sent_once_when_the_connection_is_back(s
     wait_for(page, lambda: len(site.judgements()) == 1, "the judgement was not sent")
     wait_for(page, lambda: page.locator("#save-state").inner_text() == "Saved", "it is not said to be saved")
     assert page.locator("#notices .notice").count() == 0
-    assert len({part for body in sent for part in body.split('"') if len(part) == 36}) == 1  # one submission id
+    assert (
+        len({part for body in sent for part in body.split('"') if len(part) == 36}) == 1
+    )  # one submission id
     assert page.locator(".card[data-card='0'] .card-head input:checked").input_value() == "2"
 
 
@@ -81,7 +86,9 @@ def test_an_answer_that_got_lost_counts_once(start_site) -> None:
 
     page.context.route("**/judgement", lose_first)
     rank_two(page)
-    wait_for(page, lambda: lost and page.locator("#save-state").inner_text() == "Saved", "it was not tried again")
+    wait_for(
+        page, lambda: lost and page.locator("#save-state").inner_text() == "Saved", "it was not tried again"
+    )
     assert len(site.judgements()) == 1
     assert page.locator("dialog").count() == 0
 
@@ -175,7 +182,9 @@ def test_an_ended_session_keeps_the_work_and_leads_to_signing_in_and_back(start_
 def test_a_browser_that_keeps_nothing_says_so_and_works(start_site) -> None:
     site = start_site([plain_item(number, 2) for number in range(2)])
     page = site.new_page()
-    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('none'); } })")
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new Error('none'); } })"
+    )
     page.goto(f"{site.url}/open?token={TOKEN}")
     page.wait_for_selector(".card")
     page.wait_for_timeout(300)

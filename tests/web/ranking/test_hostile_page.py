@@ -22,7 +22,12 @@ def test_hostile_responses_neither_run_nor_load_nor_break_the_page(start_site) -
     item = NewItem(
         external_id="hostile",
         prompt=ATTACK,
-        responses=(ATTACK, SHAPES["1 MB line"], SHAPES["100,000 lines of code"], SHAPES["zalgo"] + "\u202eevil"),
+        responses=(
+            ATTACK,
+            SHAPES["1 MB line"],
+            SHAPES["100,000 lines of code"],
+            SHAPES["zalgo"] + "\u202eevil",
+        ),
     )
     site = start_site([item, NewItem(external_id="next", prompt="Question next", responses=("a", "b"))])
     page = site.open()
@@ -34,7 +39,12 @@ def test_hostile_responses_neither_run_nor_load_nor_break_the_page(start_site) -
     page.wait_for_timeout(300)
     assert page.title() == "Rank · posttrain"
     assert all(url.startswith(site.url) for url in asked)
-    assert page.locator(".text script, .text img, .text iframe, .text a, .text svg, .text style, .text form").count() == 0
+    assert (
+        page.locator(
+            ".text script, .text img, .text iframe, .text a, .text svg, .text style, .text form"
+        ).count()
+        == 0
+    )
     assert page.locator(".text [style], .text [onclick], .text [onerror], .text [id]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     for card in page.locator(".card").all():
@@ -42,21 +52,26 @@ def test_hostile_responses_neither_run_nor_load_nor_break_the_page(start_site) -
         assert box["width"] < 700
     page.locator(".card .link").first.click()
     assert page.url == f"{site.url}/rank" or page.url == f"{site.url}/"
-    for key in ("1", "ArrowRight", "2", "ArrowRight", "3", "ArrowRight", "4", "Enter"):
+    for key in ("Home", "1", "ArrowRight", "2", "ArrowRight", "3", "ArrowRight", "4", "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector("text=Question next")
     assert not site.errors
 
 
 def test_raw_text_of_a_megabyte_shows_within_a_few_seconds(start_site) -> None:
-    item = NewItem(external_id="long", prompt="Q", responses=(SHAPES["1 MB line"], SHAPES["100,000 lines of code"]))
+    item = NewItem(
+        external_id="long", prompt="Q", responses=(SHAPES["1 MB line"], SHAPES["100,000 lines of code"])
+    )
     site = start_site([item])
     page = site.open()
     start = time.monotonic()
     page.keyboard.press("R")
-    page.wait_for_function(
+    all_is_there = (
         "[...document.querySelectorAll('.card .text')].every((one) => one.textContent.length > 500000)"
     )
+    while not page.evaluate(all_is_there):
+        assert time.monotonic() - start < 10
+        page.wait_for_timeout(50)
     page.keyboard.press("1")
     page.locator(".card-head input:checked").first.wait_for(state="attached")
     assert time.monotonic() - start < 10

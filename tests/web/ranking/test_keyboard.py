@@ -49,7 +49,7 @@ def test_a_batch_is_ranked_with_the_keyboard_alone(start_site, said) -> None:
         assert by_place == [1, 0, 1, 2]
         assert judgement.kind == "ranking"
         assert judgement.annotator_id == site.annotator_id
-    assert page.locator("#progress").inner_text() == "5 judged · 0 open"
+    page.wait_for_selector("#progress >> text=5 judged · 0 open")
     assert not site.errors
 
 
@@ -87,7 +87,9 @@ def test_undo_takes_back_every_change_one_by_one(start_site) -> None:
     press(page, "Escape", "n")
     page.keyboard.type("odd")
     press(page, "Escape", "ArrowRight", "2")
-    assert page.locator(".tray [aria-pressed=true]").count() == 1  # ranking took "cannot rank" away; the flag stays
+    assert (
+        page.locator(".tray [aria-pressed=true]").count() == 1
+    )  # ranking took "cannot rank" away; the flag stays
     press(page, "u")
     assert ranks_of_letters(page) == {"A": 1, "B": None}
     press(page, "u")
@@ -181,7 +183,18 @@ def test_the_overlay_shows_every_key(start_site) -> None:
     press(page, "?")
     dialog = page.get_by_role("dialog", name="Keys")
     text = dialog.inner_text()
-    for part in ("Space", "Enter", "unacceptable", "tie with", "undo", "skip", "flag", "note", "guideline", "raw"):
+    for part in (
+        "Space",
+        "Enter",
+        "unacceptable",
+        "tie with",
+        "undo",
+        "skip",
+        "flag",
+        "note",
+        "guideline",
+        "raw",
+    ):
         assert part in text
     press(page, "1")
     assert page.locator(".card-head input:checked").count() == 0  # keys do not reach the page behind

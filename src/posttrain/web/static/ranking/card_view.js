@@ -92,6 +92,7 @@ export class CardView {
     this.text.innerHTML = html; // made harmless by the server
     this.text.classList.toggle("is-raw", this.isRaw);
     boxTables(this.text);
+    if (this.response.is_cut_off) this.text.append(element("p", { class: "cut-mark", text: "cut off here" }));
     if (this.response.num_characters === 0) this.text.append(element("p", { class: "nothing", text: "(no text)" }));
     if (this.response.is_partial && !isWhole) {
       this.text.append(element("p", { class: "soft", text: `The first part of ${counted(this.response.num_characters, "character")}. Raw (r) shows all.` }));

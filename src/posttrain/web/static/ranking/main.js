@@ -12,8 +12,7 @@ import { openKeys } from "./keys_dialog.js";
 import * as kept from "./kept.js";
 import { keepLease } from "./lease.js";
 import { dismiss, notify } from "./notices.js";
-import { count, keepFresh, refreshProgress } from "./progress.js";
-
+import { count, keepFresh, refreshSoon } from "./progress.js";
 import { Outbox } from "./outbox.js";
 import { Session } from "./session.js";
 
@@ -54,7 +53,7 @@ const outbox = new Outbox({
   stored(entry, answer) {
     channel?.postMessage({ itemId: entry.itemId, person: main.dataset.annotator });
     session.cameAlong(answer.next);
-    if (answer.next === null) refreshProgress();
+    refreshSoon();
   },
   refused(entry, error) {
     if (error.code === "stale_judgement") {
@@ -65,7 +64,7 @@ const outbox = new Outbox({
     } else {
       explainRefused(entry, error);
     }
-    refreshProgress();
+    refreshSoon();
   },
   changed({ size, problem: failed }) {
     problem(failed);
@@ -95,6 +94,7 @@ const session = new Session({
       notify("guideline", "mid", isNew ? "The guideline has changed." : "Please read the guideline before you begin.", [["Read it (g)", () => { dismiss("guideline"); session.commands.openGuideline(); }]]);
     }
   },
+  changed() { dismiss("welcome"); kept.keep("welcomed", true); },
   hint(text) { if (text) notify("hint", "mid", text); else dismiss("hint"); },
   waiting() {
     work.setAttribute("aria-busy", "true");
@@ -133,4 +133,10 @@ addEventListener("online", () => session.wake());
 
 const wanted = /^\d{1,15}$/.exec(new URLSearchParams(location.search).get("item") ?? "");
 outbox.start();
+if (kept.kept("welcomed") === null) {
+  notify("welcome", "good", "Read the responses, then rank them: press the numbers on the cards, drag the letters into the ranks below, or use the keyboard alone. Equal ranks are ties.", [
+    ["Show the keys (?)", () => session.commands?.openKeys()],
+    ["Got it", () => { dismiss("welcome"); kept.keep("welcomed", true); }],
+  ]);
+}
 session.start(wanted ? Number(wanted[0]) : null);

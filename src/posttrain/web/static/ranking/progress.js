@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 
 const SECONDS_BETWEEN = 60;
+const MILLISECONDS_UNTIL_REFRESH = 800;
 const text = document.querySelector("#progress");
 const line = document.querySelector("#progress-line");
 let counts = null;
@@ -34,6 +35,13 @@ export function count(kind, before) {
     else if (one !== null) counts.num_judged += change;
   }
   show();
+}
+
+// The server has one more: what is open now only it can say.
+let soon = null;
+export function refreshSoon() {
+  clearTimeout(soon);
+  soon = setTimeout(refreshProgress, MILLISECONDS_UNTIL_REFRESH);
 }
 
 export function keepFresh() {

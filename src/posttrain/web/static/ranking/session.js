@@ -6,17 +6,19 @@ import { Clock } from "./clock.js";
 import { ItemCommands } from "./item_commands.js";
 import { ItemView } from "./item_view.js";
 import { contentOf, contentOfDraft, emptyContent, JudgementWork } from "./judgement_work.js";
-import * as kept from "./kept.js";
+import { Trail } from "./trail.js";
 
 const SECONDS_UNTIL_NEXT_LOOK = 20;
 
 export class Session {
   #ahead = null; // promise of the item fetched ahead, once it is asked for
   #aheadItem = undefined; // that item; null when there was none; undefined while it is not known
-  #visited = []; // numbers of items submitted here, oldest first
+  #trail = new Trail();
+  #lastSubmitted; // for undo
   #looks = null;
 
-  // pages: { work: element, drafts, outbox, dialogs, suggestedTags, problem(error), counted(kind) }
+  // pages: { work: element, drafts, outbox, dialogs, suggestedTags, problem(error), counted(kind, before),
+  // shown(item), changed(), hint(text), waiting(), nothing(message) }
   constructor(pages) {
     this.pages = pages;
     this.shown = null; // { item, work, commands, view, clock, isEarlier }
@@ -52,6 +54,7 @@ export class Session {
       onChange: (message) => {
         announce(message);
         view.update();
+        this.pages.changed();
         this.pages.drafts.save(item, work.content, clock.seconds);
       },
     });
@@ -130,7 +133,8 @@ export class Session {
     }, { ...item, draft: null });
     this.pages.drafts.forget(item);
     this.pages.counted(kind, item.earlier?.kind ?? null);
-    this.#visited = [...this.#visited.filter((id) => id !== item.id), item.id];
+    this.#trail.add(item.id);
+    this.#lastSubmitted = item.id;
     this.#goOn(isEarlier);
   }
 
@@ -231,30 +235,20 @@ export class Session {
   }
 
   #undoSubmission() {
-    const last = this.#visited.at(-1);
+    const last = this.#lastSubmitted;
     if (last === undefined || last === this.shown?.item.id) announce("There is nothing to undo.");
     else this.openEarlier(last, `Back at item ${last}, which you had submitted. Change it and submit again.`);
   }
 
-  // Earlier and later: those of this visit, then what the server knows of before.
   async goEarlier() {
-    const known = kept.kept("trail") ?? [];
-    let trail = [...known.filter((id) => !this.#visited.includes(id)), ...this.#visited];
-    const at = this.shown?.isEarlier ? trail.indexOf(this.shown.item.id) : trail.length;
-    if (at <= 0) {
-      try {
-        const { judgements } = await api.history(null);
-        const older = judgements.map((judgement) => judgement.item_id).reverse();
-        trail = [...older.filter((id) => !trail.includes(id)), ...trail];
-        kept.keep("trail", trail.slice(-200));
-      } catch (error) {
-        this.pages.problem(error, "Earlier items cannot be fetched now.");
-        return;
-      }
+    const here = this.shown?.isEarlier ? this.shown.item.id : null;
+    try {
+      const id = await this.#trail.before(here);
+      if (id === undefined) announce("There is nothing earlier.");
+      else await this.openEarlier(id);
+    } catch (error) {
+      this.pages.problem(error, "Earlier items cannot be fetched now.");
     }
-    const now = this.shown?.isEarlier ? trail.indexOf(this.shown.item.id) : trail.length;
-    if (now <= 0) announce("There is nothing earlier.");
-    else await this.openEarlier(trail[now - 1]);
   }
 
   async goLater() {
@@ -262,9 +256,8 @@ export class Session {
       announce("This is the open item.");
       return;
     }
-    const trail = [...(kept.kept("trail") ?? []).filter((id) => !this.#visited.includes(id)), ...this.#visited];
-    const at = trail.indexOf(this.shown.item.id);
-    if (at >= 0 && at + 1 < trail.length) await this.openEarlier(trail[at + 1]);
+    const id = await this.#trail.after(this.shown.item.id).catch(() => undefined);
+    if (id !== undefined) await this.openEarlier(id);
     else if (this.open !== null) this.#backToOpen();
     else await this.showNext();
   }
