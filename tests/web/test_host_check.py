@@ -45,6 +45,15 @@ def test_a_rebound_name_gets_nothing_not_even_with_the_cookie(store):
     assert "let this name in" in visitor.client.get("/login", headers=headers).text
 
 
+@pytest.mark.parametrize("host", [*NOWHERE, "[::1/api/", "x/api/", "\xe9.example", "a" * 3000])
+def test_whatever_the_host_header_says_the_answer_is_a_refusal(store, host):
+    visitor = Visitor(create_app(store, access=LOCAL))
+    for path in ("/login", "/api/next", "/static/page.css"):
+        answer = visitor.client.get(path, headers={"Host": host.encode("latin-1")})
+        assert answer.status_code == 421
+        assert answer.headers["content-type"].startswith("application/json" if "api" in path else "text/html")
+
+
 def test_a_host_header_that_is_no_name_is_shown_harmless(store):
     headers = {"Host": "<script>alert(1)</script>"}
     answer = Visitor(create_app(store, access=LOCAL)).client.get("/login", headers=headers)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 
+import anyio
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
+from posttrain.errors import DataError
+from posttrain.preferences.store.failures import StoreUnavailable
 from posttrain.web.access import ROLES, may
 from posttrain.web.app import app_of_routes, create_app
-from posttrain.web.bodies import form_body, json_body
+from posttrain.web.bodies import form_body, json_body, read_body
 from posttrain.web.csrf import SAFE_METHODS
 from posttrain.web.refusals import Refusal
 from posttrain.web.routes import secured
@@ -158,6 +161,28 @@ def test_an_error_of_ours_says_so_without_saying_what(store):
     assert "secret detail" not in answer.text
 
 
+def test_a_store_that_does_not_answer_is_said_and_may_be_tried_again(store, monkeypatch):
+    def away(*_, **__):
+        raise StoreUnavailable("store.db could not be read: the disk is full")
+
+    app = create_app(store, access=LOCAL)
+    visitor = Visitor(app).open_printed_address()
+    monkeypatch.setattr("posttrain.web.identity.session_holder", away)
+    answer = visitor.get("/api/next")
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_away")
+    assert answer.headers["retry-after"] == "3"
+    assert "Nothing was saved" in visitor.get("/login").text
+
+
+def test_errors_of_posttrain_are_answered_as_sentences(store):
+    def fail(request):
+        raise DataError("this cannot be used")
+
+    app = local_app_with(store, secured("/api/fail", fail, role="anyone"))
+    answer = Visitor(app).get("/api/fail")
+    assert (answer.status_code, answer.json()) == (400, {"error": "This cannot be used.", "code": "invalid"})
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -198,6 +223,17 @@ def test_deeply_nested_json_is_refused(store):
     answer = visitor.client.post("/api/read", content=b'{"a":' * 40_000, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid"
+
+
+def test_a_body_that_does_not_arrive_is_given_up(store, monkeypatch):
+    monkeypatch.setattr("posttrain.web.bodies.SECONDS_TO_ARRIVE", 0.05)
+
+    async def stalled():
+        await anyio.sleep(30)
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, stalled)
+    with pytest.raises(Refusal, match="did not arrive in time"):
+        anyio.run(read_body, request, 1000)
 
 
 def test_forms_take_the_first_of_two_fields_and_refuse_what_is_no_text(store):

@@ -20,6 +20,7 @@ from posttrain.preferences.store.audit import Actor, audit_entries
 from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.guidelines import current_guidelines
 from posttrain.preferences.store.people import add_annotator, list_annotators
+from posttrain.preferences.store.people_changes import set_password
 from posttrain.preferences.store.settings import queue_settings
 from posttrain.web.server import base_url, is_this_machine, listen
 
@@ -130,6 +131,27 @@ def test_a_server_for_all_networks_asks_for_a_name_and_ends_by_sigterm(store_fil
         assert "root" in browser().open(f"{local}/invite/{invite}", timeout=60).read().decode()
         code, rest = running.stop(signal.SIGTERM)
     assert (code, rest) == (0, "stopped; every judgement that was acknowledged is stored\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("believed", [True, False])
+def test_the_address_behind_a_proxy_is_believed_from_that_proxy_alone(store_file, believed):
+    with open_store(store_file) as store:
+        add_annotator(store, "root", "admin", by=Actor())
+        set_password(store, "root", "four words for tests", by=Actor())
+    proxy = "127.0.0.1" if believed else "192.0.2.1"
+    words = ("--https-proxy", proxy, "--hosts", "rank.example.org", "--port", "0")
+    with Running(str(store_file), *words) as running:
+        assert running.address == "https://rank.example.org/"
+        port = re.search(r"port (\d+)", running.said)[1]
+        headers = {"Host": "rank.example.org", "X-Forwarded-For": "203.0.113.5", "X-Forwarded-Proto": "https"}
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            browser().open(
+                urllib.request.Request(f"http://127.0.0.1:{port}/invite/x", headers=headers), timeout=60
+            )
+    with open_store(store_file) as store:
+        entry = audit_entries(store)[0]
+    assert (entry.action, entry.address) == ("sign_in_failed", "203.0.113.5" if believed else "127.0.0.1")
 
 
 def refused(words: list[str], capsys) -> str:

@@ -114,6 +114,9 @@ def _say(store: Store, config: RankPageConfig, access: Access) -> None:
         )
     if config.https_proxy is not None:
         address = f"https://{config.hosts[0]}/"
+        console.print(
+            f"for the proxy at {config.https_proxy}: port {access.port} of {config.host}", highlight=False
+        )
     else:
         address = base_url(config.host, access.port) + (
             "/" if access.token is None else f"/open?token={access.token}"

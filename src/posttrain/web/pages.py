@@ -60,7 +60,7 @@ def page(
         annotator=annotator,
         csrf_token=getattr(request.state, "csrf_token", ""),
         navigation=shown,
-        path=request.url.path,
+        path=request.scope["path"],
         **values,
     )
     return HTMLResponse(html, status, headers=dict(headers or {}))

@@ -42,7 +42,8 @@ class Refusal(Exception):
 
 def wants_json(request: Request) -> bool:
     """Whether a script asked, by the path: everything under /api/ speaks JSON."""
-    return request.url.path.startswith("/api/")
+    path: str = request.scope["path"]  # request.url would read the Host header, which may be anything
+    return path.startswith("/api/")
 
 
 def answer_refusal(request: Request, refusal: Refusal) -> Response:

@@ -99,7 +99,8 @@ def _sign_in_first(request: Request) -> Response:
         return HTMLResponse(
             '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Opening</title></html>'
         )
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    target = request.scope["path"] + (f"?{query}" if query else "")
     after = f"?next={quote(target, safe='')}" if request.method == "GET" and target != "/" else ""
     return RedirectResponse(f"/login{after}", 303)
 

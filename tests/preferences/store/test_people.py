@@ -8,7 +8,6 @@ from sqlalchemy import select
 from posttrain.errors import ConfigError
 from posttrain.preferences.store import passwords
 from posttrain.preferences.store.audit import Actor, at_command_line, audit_entries, note_alone
-from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.invites import invite, invited_name
 from posttrain.preferences.store.passwords import hash_of_password, is_password
 from posttrain.preferences.store.people import (
@@ -23,12 +22,6 @@ from posttrain.preferences.store.schema import annotators
 
 BY = at_command_line("somebody")
 ON_THE_PAGE = Actor(annotator_id=1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(tmp_path / "store.db", must_exist=False, now=lambda: 1000.0) as opened:
-        yield opened
 
 
 class TestPasswords:
@@ -119,15 +112,20 @@ class TestStates:
         set_password(store, "bob", "four words for tests", by=BY)
         assert somebody_can_sign_in(store)
 
-    def test_states_in_words(self, store):
+    def test_states_in_words(self, store, clock):
         for name in ("a", "b", "c", "d"):
             add_annotator(store, name, "annotator", by=BY)
         invite(store, "b", by=BY)
         set_password(store, "c", "four words for tests", by=BY)
         disable(store, "d", by=BY)
         people = list_annotators(store)
-        assert [person.state(1000.0) for person in people] == ["no password", "invited", "active", "disabled"]
-        assert people[1].state(1000.0 + 8 * 24 * 3600) == "invite expired"
+        assert [person.state(clock()) for person in people] == [
+            "no password",
+            "invited",
+            "active",
+            "disabled",
+        ]
+        assert people[1].state(clock() + 8 * 24 * 3600) == "invite expired"
 
     def test_seeds_of_card_orders_differ(self, store):
         for name in ("a", "b"):
@@ -157,7 +155,7 @@ class TestStates:
         with pytest.raises(ConfigError, match="alice is disabled"):
             person_at_this_machine(store, "alice", by=BY)
 
-    def test_the_page_keeps_one_admin_the_command_line_need_not(self, store):
+    def test_the_page_keeps_one_admin_the_command_line_need_not(self, store, clock):
         for name in ("a", "b"):
             add_annotator(store, name, "admin", by=BY)
         change_role(store, "b", "reviewer", by=ON_THE_PAGE)
@@ -168,7 +166,7 @@ class TestStates:
             with pytest.raises(ConfigError, match="a is the last admin"):
                 change(ON_THE_PAGE)
         disable(store, "a", by=BY)
-        assert annotator_named(store, "a").disabled_at == 1000.0
+        assert annotator_named(store, "a").disabled_at == clock()
 
 
 class TestAudit:

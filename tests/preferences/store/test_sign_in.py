@@ -1,0 +1,124 @@
+"""Signing in when many try at once, on both databases: limits and invites hold."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import func, select
+
+from posttrain.preferences.store import passwords
+from posttrain.preferences.store.audit import Actor, audit_entries
+from posttrain.preferences.store.invites import accept_invite, invite
+from posttrain.preferences.store.people import add_annotator
+from posttrain.preferences.store.people_changes import disable, set_password
+from posttrain.preferences.store.schema import web_sessions
+from posttrain.preferences.store.sessions import RENEWAL_SECONDS, begin_session, end_session, session_holder
+from posttrain.preferences.store.sign_in import TooManyAttempts, begin_attempt, sign_in
+
+DAY = timedelta(days=1)
+PASSWORD = "four words for tests"
+
+
+@pytest.fixture(autouse=True)
+def _fast_hashes(monkeypatch):
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._hash_of_nothing.cache_clear()
+
+
+@pytest.fixture
+def bob(store) -> int:
+    person = add_annotator(store, "bob", "annotator", by=Actor())
+    set_password(store, "bob", PASSWORD, by=Actor())
+    return person.annotator_id
+
+
+def test_of_many_guesses_at_once_no_more_than_the_limit_are_looked_at(store):
+    """Attempts are stored before they are counted, so none of them is too early to be seen."""
+
+    def guess(number: int) -> bool:
+        try:
+            begin_attempt(store, "bob", f"192.0.2.{number}")
+        except TooManyAttempts as limit:
+            return not 1 <= limit.retry_after <= 15 * 60
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        looked_at = sum(threads.map(guess, range(40)))
+    assert looked_at <= 10
+    for number in range(10 - looked_at):  # two that refuse each other at the limit leave room for later ones
+        assert guess(100 + number)
+    assert not guess(200)
+
+
+def test_of_many_who_use_one_invite_at_once_one_gets_in(store, bob):
+    secret = invite(store, "bob", by=Actor())
+
+    def accept(number: int) -> int | None:
+        return store.write(
+            lambda connection: accept_invite(connection, store.now(), secret, f"hash {number}", address="")
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        found = [person for person in threads.map(accept, range(8)) if person is not None]
+    assert found == [bob]
+
+
+def test_a_person_who_is_disabled_while_the_password_is_hashed_stays_out(store, bob, monkeypatch):
+    import posttrain.preferences.store.sign_in as module
+
+    def slowly(password, stored_hash):
+        disable(store, "bob", by=Actor())
+        return passwords.is_password(password, stored_hash)
+
+    monkeypatch.setattr(module, "is_password", slowly)
+    assert sign_in(store, "bob", PASSWORD, address="", session_length=DAY) is None
+    assert audit_entries(store)[0].action == "sign_in_failed"
+
+
+def test_a_password_that_is_changed_while_the_old_one_is_hashed_is_not_enough(store, bob, monkeypatch):
+    import posttrain.preferences.store.sign_in as module
+
+    def slowly(password, stored_hash):
+        matches = passwords.is_password(password, stored_hash)
+        set_password(store, "bob", "another one for tests", by=Actor())
+        return matches
+
+    monkeypatch.setattr(module, "is_password", slowly)
+    assert sign_in(store, "bob", PASSWORD, address="", session_length=DAY) is None
+
+
+def test_a_session_lasts_while_it_is_used(store, clock, bob):
+    with store.writing() as connection:
+        secret = begin_session(connection, store.now(), bob, kind="password", length=DAY)
+    holder = session_holder(store, secret, length=DAY)
+    assert (holder.annotator_id, holder.name, holder.role, holder.kind) == (
+        bob,
+        "bob",
+        "annotator",
+        "password",
+    )
+    clock.pass_seconds(RENEWAL_SECONDS)  # not yet noted
+    assert session_holder(store, secret, length=DAY) is not None
+    clock.pass_seconds(86_400 - RENEWAL_SECONDS - 1)
+    assert session_holder(store, secret, length=DAY) is not None
+    clock.pass_seconds(86_399)
+    assert session_holder(store, secret, length=DAY) is not None
+    clock.pass_seconds(86_400)
+    assert session_holder(store, secret, length=DAY) is None
+    for other in ("", secret[:-1], secret + "x"):
+        assert session_holder(store, other, length=DAY) is None
+
+
+def test_ended_sessions_are_gone_and_expired_ones_swept_out(store, clock, bob):
+    with store.writing() as connection:
+        first = begin_session(connection, store.now(), bob, kind="printed", length=DAY)
+        end_session(connection, first)
+        begin_session(connection, store.now(), bob, kind="password", length=DAY)
+    assert session_holder(store, first, length=DAY) is None
+    clock.pass_seconds(2 * 86_400)
+    with store.writing() as connection:
+        begin_session(connection, store.now(), bob, kind="password", length=DAY)
+        assert connection.scalar(select(func.count()).select_from(web_sessions)) == 1
