@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from posttrain.errors import DataError
 from posttrain.preferences.exporting.export_file import ExportFormat, ExportReport, export_store
@@ -33,6 +33,9 @@ from posttrain.preferences.store.progress import StoreProgress, store_progress
 from posttrain.preferences.store.records import NewItem
 from posttrain.preferences.store_location import is_store
 from posttrain.types import FinishReason, Message, Ranking
+
+if TYPE_CHECKING:
+    from posttrain.preferences.quality.report import QualityReport
 
 
 class PreferenceStore:
@@ -159,6 +162,12 @@ class PreferenceStore:
             as_messages=as_messages,
             good_from=good_from,
         )
+
+    def quality(self) -> QualityReport:
+        """How far people agree, who stands out, what is to be settled, how strong the checkpoints are: as of now."""
+        from posttrain.preferences.quality.report import quality_report
+
+        return quality_report(self._store)
 
     def close(self) -> None:
         """Give the database back."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.preferences.quality.simulated_people import dense_ranks
 
+from posttrain.preferences.preference_store import PreferenceStore
 from posttrain.preferences.quality.enough import TooFew
 from posttrain.preferences.quality.report import quality_report
 from posttrain.preferences.quality.report_cache import REST, ReportCache, cache_of
@@ -129,3 +130,9 @@ def test_a_long_computation_is_not_repeated_at_once(team, clock, monkeypatch):
 
 def test_a_store_has_one_cache(team):
     assert cache_of(team.store) is cache_of(team.store)
+
+
+def test_from_python(team):
+    (item,) = team.add(1)
+    team.says(team.anna, item, 0, 1)
+    assert PreferenceStore(team.store).quality().num_rankings == 1
