@@ -58,6 +58,9 @@ def _each_text_once(item: NewItem) -> NewItem:
     for index, text in enumerate(item.responses):
         first.setdefault(text, index)
     kept = list(first.values())
+    lengths = {len(item.models), len(item.finish_reasons)}
+    if len(kept) == len(item.responses) or not lengths <= {0, len(item.responses)}:
+        return item
     return replace(
         item,
         responses=tuple(item.responses[index] for index in kept),
