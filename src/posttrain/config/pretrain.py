@@ -107,7 +107,7 @@ class TextEvaluationSection(Section):
     """Held-out loss while training."""
 
     every_steps: int = Field(100, ge=0)
-    """0: only before and after."""
+    """Steps between them; 0: only before and after."""
     max_tokens: int = Field(200_000, ge=1)
     """Held-out tokens that are measured, evenly spread; all of them when there are fewer."""
 

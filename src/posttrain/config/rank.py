@@ -52,7 +52,7 @@ class RankByRuleConfig(Section):
     reward: RuleSection
     """The rule; a higher score is a better rank."""
     annotators: tuple[AnnotatorSection, ...] = (AnnotatorSection(),)
-    """Each judges every prompt; by default one that makes no errors."""
+    """Each judges every prompt, for example [{name = "anna", noise_rate = 0.1}]; by default one without errors."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

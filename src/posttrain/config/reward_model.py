@@ -102,7 +102,7 @@ class ComparisonEvaluationSection(Section):
     """Held-out numbers while training."""
 
     every_steps: int = Field(0, ge=0)
-    """0: only before and after."""
+    """Steps between them; 0: only before and after."""
     max_rankings: int = Field(1000, ge=1)
     """Held-out rankings that are measured, drawn by their prompts' content; all of them when there are fewer."""
 

@@ -190,7 +190,7 @@ class LoraSection(Section):
     """Train a low-rank adapter (through peft) and leave the model itself as it is."""
 
     r: int = Field(16, ge=1)
-    """Rank."""
+    """Rank. Any setting of [lora] switches the adapter on; without one all weights are trained."""
     alpha: float = Field(32.0, gt=0)
     """Scale: the adapter's output is multiplied by alpha / r."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
@@ -246,12 +246,19 @@ class EvaluationSize(Section):
     """Responses to each, drawn as in training but with random numbers of their own."""
 
 
+class HeldOutRewardSection(RewardSection):
+    """What held-out responses are judged by."""
+
+    terms: tuple[RewardTermSection, ...] = ()
+    """What is summed up, as in reward.terms. Without evaluation.reward it is what responses are trained by."""
+
+
 class EvaluationSection(EvaluationSize):
     """Held-out score while training."""
 
     every_steps: int = Field(10, ge=0)
-    """0: only before and after."""
-    reward: RewardSection | None = None
+    """Steps between them; 0: only before and after."""
+    reward: HeldOutRewardSection | None = None
     """What held-out responses are judged by; by default what they are trained by. With a reward model in `reward`,
     a rule here tells whether responses got better, or only dearer to that model (arXiv 2210.10760)."""
 

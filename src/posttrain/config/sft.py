@@ -33,7 +33,7 @@ class SFTEvaluationSection(Section):
     """Held-out loss while training."""
 
     every_steps: int = Field(50, ge=0)
-    """0: only before and after."""
+    """Steps between them; 0: only before and after."""
     max_examples: int = Field(512, ge=1)
     """Held-out demonstrations that are measured, from the beginning; all of them when there are fewer."""
 
