@@ -196,7 +196,9 @@ def queue(store: str | None = None, /, *, config: _settings(QueueConfig) = None)
     queue_items(config)
 
 
-preference_store = App(name="store", help="What people rank and have said: files into a store, and out of it.")
+preference_store = App(
+    name="store", help="What people rank and have said: files into a store, and out of it."
+)
 app.command(preference_store)
 
 
