@@ -32,6 +32,12 @@ def quality_page(request: Request) -> Response:
     marks, middle = interval_marks(report.checkpoints)
     settled = settled_items(store)
     to_settle = [own for own in report.to_settle if own.item_id not in settled]
+    names = {own.person.annotator_id: own.person.name for own in report.people}
+    flagged = [
+        (item, [names[annotator] for annotator in annotators])
+        for item, annotators in sorted(report.flagged.items())
+        if item not in settled
+    ]
     return page(
         request,
         "quality.html",
@@ -47,12 +53,8 @@ def quality_page(request: Request) -> Response:
         num_in_sight=LISTED,
         num_to_settle=len(to_settle),
         num_settled=len(settled),
-        flagged=[
-            (item, [names.get(annotator, "") for annotator in annotators])
-            for names in [{own.person.annotator_id: own.person.name for own in report.people}]
-            for item, annotators in sorted(report.flagged.items())
-        ][:UNFOLDED],
-        num_flagged=len(report.flagged),
+        flagged=flagged[:UNFOLDED],
+        num_flagged=len(flagged),
         words=words,
         enough=enough,
         is_too_few=lambda number: isinstance(number, TooFew),

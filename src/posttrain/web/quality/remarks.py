@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from posttrain.preferences.quality.enough import TooFew
+from posttrain.preferences.quality.position_bias import PositionBias
 from posttrain.preferences.quality.report import PersonQuality, QualityReport
 from posttrain.web.quality.words import count, decimal, duration, p_value, percent
 
@@ -16,6 +17,9 @@ GOOD_GOLD = 0.75
 FAST_PART = 1 / 3
 MANY_TIES = 0.8
 SURE = 0.01
+LEAST_CORRELATION = 0.03
+LEAST_DIFFERENCE = 0.05
+# With very many rankings any trifle is sure; below these nothing has to be done about it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def _about_agreement(report: QualityReport) -> Iterator[Remark]:
 
 def _about_places(report: QualityReport) -> Iterator[Remark]:
     position = report.position
-    if isinstance(position, TooFew) or position.p_value >= SURE:
+    if isinstance(position, TooFew) or not _matters(position):
         return
     where = "first" if position.correlation > 0 else "last"
     yield Remark(
@@ -67,6 +71,10 @@ def _about_places(report: QualityReport) -> Iterator[Remark]:
         "Ask people to read all cards before they rank. The order is shuffled, so with enough rankings it evens out.",
         "position",
     )
+
+
+def _matters(position: PositionBias) -> bool:
+    return position.p_value < SURE and abs(position.correlation) >= LEAST_CORRELATION
 
 
 def _about_person(own: PersonQuality, report: QualityReport) -> Iterator[Remark]:
@@ -85,6 +93,7 @@ def _about_person(own: PersonQuality, report: QualityReport) -> Iterator[Remark]
         and overall.interval
         and len(report.people) > 2
         and own.pairs.interval[1] < overall.interval[0]
+        and own.pairs.value < overall.value - LEAST_DIFFERENCE
     ):
         yield Remark(
             f"{name} agrees with the others on {percent(own.pairs.value)} of pairs, all together on "
@@ -92,7 +101,7 @@ def _about_person(own: PersonQuality, report: QualityReport) -> Iterator[Remark]
             "Look at some of their disagreements: they may read the guidelines in another way.",
             "people",
         )
-    if not isinstance(own.position, TooFew) and own.position.p_value < SURE and len(report.people) > 1:
+    if not isinstance(own.position, TooFew) and _matters(own.position) and len(report.people) > 1:
         where = "first" if own.position.correlation > 0 else "last"
         yield Remark(
             f"{name} ranks cards shown {where} better (correlation {decimal(own.position.correlation)}, "
