@@ -115,7 +115,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 
 def command_of(path: Path) -> str:
     """An example is called as its command, or is one of grpo."""
-    name = {"rlhf": "pipeline"}.get(path.stem, path.stem.replace("_", "-"))
+    name = {"rlhf": "pipeline", "people_rank": "pipeline"}.get(path.stem, path.stem.replace("_", "-"))
     return name if name in _COMMANDS else "grpo"
 
 

@@ -124,6 +124,7 @@ def test_a_reward_model_of_a_store_is_done_again_when_people_said_more(model, tm
         for number in range(3):
             store.add(f"p{number}", ["one", "two", "three"])
     rank_next(where)
+    rank_next(where)
     small.stages = {
         "reward": {"recipe": "reward_model", "steps": 1, "data": {"path": str(where), "held_out_share": 0.0}}
     }
