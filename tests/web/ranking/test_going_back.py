@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.web.ranking.example_items import EXAMPLES, plain_item
+from tests.web.ranking.live_server import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -129,10 +130,22 @@ def test_models_are_not_told(start_site) -> None:
     page = site.new_page()
     bodies: list[str] = []
     page.on("response", lambda response: bodies.append(response.text()) if "/api/" in response.url else None)
-    from tests.web.ranking.live_server import TOKEN
-
     page.goto(f"{site.url}/open?token={TOKEN}")
     page.wait_for_selector(".card")
     page.wait_for_timeout(300)
     assert bodies
     assert not any("secret-model" in body for body in bodies)
+
+
+def test_a_reviewer_settles_an_item_by_its_address(start_site) -> None:
+    site = start_site([plain_item(number, 2) for number in range(3)])
+    page = site.open()
+    page.goto(f"{site.url}/rank?item=3")
+    page.wait_for_selector("text=You settle this item as a reviewer")
+    rank_two(page)
+    page.wait_for_selector("text=Item 3 is settled")
+    wait_for(page, lambda: len(site.judgements()) == 1, "not stored")
+    assert site.judgements()[0].settles
+    page.get_by_role("button", name="Rank items of the queue").click()
+    question(page, 0)
+    assert not site.errors

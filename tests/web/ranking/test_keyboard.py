@@ -174,6 +174,12 @@ def test_undo_takes_back_a_submission_and_a_skip(start_site, said) -> None:
     assert [judgement.ranks[response] for response in judgement.order_shown] == [1, 0]
     press(page, "s")
     page.wait_for_selector("text=Nothing is left")
+    wait_for_judgements(site, page, 2)
+    press(page, "u")  # also where no item is left
+    page.wait_for_selector(".prompt >> text=Question 1")
+    press(page, "2", "ArrowRight", "1", "Enter")
+    page.wait_for_selector("text=Nothing is left")
+    assert {judgement.kind for judgement in wait_for_judgements(site, page, 2)} == {"ranking"}
     assert not site.errors
 
 

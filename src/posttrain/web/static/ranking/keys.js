@@ -3,6 +3,8 @@
 import { kept } from "./kept.js";
 
 const one = (key, name, run) => ({ keys: [key], name, run });
+// Also where no item is in view.
+const always = (key, name, run) => ({ ...one(key, name, run), isAlways: true });
 
 export const GROUPS = [
   ["Rank the card you are at", [
@@ -30,7 +32,7 @@ export const GROUPS = [
     one("d", "compare two cards", (commands) => commands.openDifference()),
     one("e", "show all of a folded card", (commands) => commands.unfold()),
     one("p", "fold the prompt", (commands) => commands.togglePrompt()),
-    one("g", "guideline", (commands) => commands.openGuideline()),
+    always("g", "guideline", (commands) => commands.openGuideline()),
   ]],
   ["The item", [
     one("Enter", "submit", (commands) => commands.submit()),
@@ -38,12 +40,12 @@ export const GROUPS = [
     one("s", "skip: not for me", (commands) => commands.skip()),
     one("f", "flag it for whoever runs this", (commands) => commands.toggleFlag()),
     one("n", "note", (commands) => commands.toggleNote()),
-    one("u", "undo, also a submission", (commands) => commands.undo()),
+    always("u", "undo, also a submission", (commands) => commands.undo()),
     one("U", "do again", (commands) => commands.redo()),
-    one("[", "an earlier item", (commands) => commands.earlier()),
+    always("[", "an earlier item", (commands) => commands.earlier()),
     one("]", "a later item", (commands) => commands.later()),
-    one("h", "everything you judged", (commands) => commands.openHistory()),
-    one("?", "these keys", (commands) => commands.openKeys()),
+    always("h", "everything you judged", (commands) => commands.openHistory()),
+    always("?", "these keys", (commands) => commands.openKeys()),
   ]],
 ];
 
@@ -70,12 +72,19 @@ function isOwnKey(target, key) {
   return false;
 }
 
-// commandsNow() gives the commands of the item in view, or null.
+// commandsNow() gives the commands of the item in view; without an item those that need none, marked `isIdle`.
 export function listen(commandsNow) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
     const commands = commandsNow();
-    if (commands === null || document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (commands.isIdle) {
+      const entry = BINDINGS.get(nameOfPressed(event));
+      if (!entry?.isAlways || isWriting(event.target)) return;
+      event.preventDefault();
+      entry.run(commands);
+      return;
+    }
     if (isWriting(event.target)) {
       if (event.key === "Escape") {
         event.preventDefault();

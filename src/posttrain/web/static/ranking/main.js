@@ -80,6 +80,14 @@ const drafts = new Drafts({
   failed: (error) => { say("Not saved yet", "mid"); problem(error); },
 });
 
+// A page without an item.
+function showSentence(title, text, ...actions) {
+  work.removeAttribute("aria-busy");
+  work.replaceChildren(element("div", { class: "nothing-left" }, element("h2", { text: title, tabindex: -1 }), element("p", { text }),
+    element("div", { class: "notice-actions" }, ...actions)));
+  work.querySelector("h2").focus();
+}
+
 const session = new Session({
   work, drafts, outbox, problem,
   suggestedTags: JSON.parse(main.dataset.tags),
@@ -101,14 +109,17 @@ const session = new Session({
     work.replaceChildren(element("p", { class: "loading soft", text: "Fetching the next item …" }));
   },
   nothing(message) {
-    work.removeAttribute("aria-busy");
-    work.replaceChildren(element("div", { class: "nothing-left" },
-      element("h2", { text: message ? "This item cannot be opened" : "Nothing is left for you", tabindex: -1 }),
-      element("p", { text: message ?? "Everything that is open has been judged by you, or others are at it now. New items show up here by themselves." }),
-      element("div", { class: "notice-actions" },
-        button("Look again", () => session.showNext()),
-        button("What I judged", () => openHistory((id) => session.openEarlier(id), () => {})))));
-    work.querySelector("h2").focus();
+    showSentence(message ? "This item cannot be opened" : "Nothing is left for you",
+      message ?? "Everything that is open has been judged by you, or others are at it now. New items show up here by themselves.",
+      button("Look again", () => session.showNext()),
+      button("Undo the last one (u)", () => session.commands.undo()),
+      button("What I judged (h)", () => session.commands.openHistory()));
+  },
+  settled(id) {
+    showSentence(`Item ${id} is settled`, "Your ranking decides what holds for it.",
+      element("a", { class: "button", href: "/quality", text: "Back to quality" }),
+      button("Undo (u)", () => session.commands.undo()),
+      button("Rank items of the queue", () => session.showNext()));
   },
 });
 
@@ -134,8 +145,8 @@ addEventListener("online", () => session.wake());
 const wanted = /^\d{1,15}$/.exec(new URLSearchParams(location.search).get("item") ?? "");
 outbox.start();
 if (kept.kept("welcomed") === null) {
-  notify("welcome", "good", "Read the responses, then rank them: press the numbers on the cards, drag the letters into the ranks below, or use the keyboard alone. Equal ranks are ties.", [
-    ["Show the keys (?)", () => session.commands?.openKeys()],
+  notify("welcome", "info", "Read the responses, then rank them: press the numbers on the cards, drag the letters into the ranks below, or use the keyboard alone. Equal ranks are ties.", [
+    ["Show the keys (?)", () => session.commands.openKeys()],
     ["Got it", () => { dismiss("welcome"); kept.keep("welcomed", true); }],
   ]);
 }

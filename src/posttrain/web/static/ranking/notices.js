@@ -5,7 +5,7 @@ import { button, element } from "./elements.js";
 const box = document.querySelector("#notices");
 const shown = new Map();
 
-// kind: good, mid or bad. actions: [[name, function or address], ...]
+// kind: good, info, mid or bad. actions: [[name, function or address], ...]
 export function notify(name, kind, text, actions = []) {
   const notice = element("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, element("p", { text }));
   const row = element("div", { class: "notice-actions" });

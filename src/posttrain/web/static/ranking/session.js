@@ -1,5 +1,6 @@
 // The way of one person through items: the one in view, the next one (fetched ahead), and the ones before.
 
+import { Ahead } from "./ahead.js";
 import { announce } from "./announcer.js";
 import * as api from "./api.js";
 import { Clock } from "./clock.js";
@@ -11,23 +12,37 @@ import { Trail } from "./trail.js";
 const SECONDS_UNTIL_NEXT_LOOK = 20;
 
 export class Session {
-  #ahead = null; // promise of the item fetched ahead, once it is asked for
-  #aheadItem = undefined; // that item; null when there was none; undefined while it is not known
+  #ahead = new Ahead();
   #trail = new Trail();
   #lastSubmitted; // for undo
   #looks = null;
 
   // pages: { work: element, drafts, outbox, dialogs, suggestedTags, problem(error), counted(kind, before),
-  // shown(item), changed(), hint(text), waiting(), nothing(message) }
+  // shown(item), changed(), hint(text), waiting(), nothing(message), settled(id) }
   constructor(pages) {
     this.pages = pages;
     this.shown = null; // { item, work, commands, view, clock, isEarlier }
     this.open = null; // the item of the queue, while an earlier one is in view
   }
 
-  get commands() { return this.shown?.commands ?? null; }
+  get commands() { return this.shown?.commands ?? this.#idleCommands; }
+
+  // What can be done while no item is in view.
+  get #idleCommands() {
+    const { dialogs } = this.pages;
+    const nothing = () => {};
+    return {
+      isIdle: true,
+      undo: () => this.#undoSubmission(),
+      earlier: () => this.goEarlier(),
+      openHistory: () => dialogs.openHistory((id) => this.openEarlier(id), nothing),
+      openGuideline: () => dialogs.openGuideline(nothing),
+      openKeys: () => dialogs.openKeys(nothing),
+    };
+  }
+
   get #besides() {
-    const own = [this.shown?.item.id, this.open?.item.id, this.#aheadItem?.id, ...this.pages.outbox.itemIds];
+    const own = [this.shown?.item.id, this.open?.item.id, this.#ahead.id, ...this.pages.outbox.itemIds];
     return [...new Set(own.filter((id) => id !== undefined))];
   }
 
@@ -69,7 +84,7 @@ export class Session {
     if (focuses) view.focusCard(0, { scrolls: false });
     announce(notice ?? view.describe());
     this.pages.shown(item);
-    if (!isEarlier) this.#fetchAhead();
+    if (!isEarlier) this.#ahead.fetch(this.#besides);
   }
 
   #leave() {
@@ -135,6 +150,11 @@ export class Session {
     this.pages.counted(kind, item.earlier?.kind ?? null);
     this.#trail.add(item.id);
     this.#lastSubmitted = item.id;
+    if (item.settles) {
+      this.#leave();
+      this.pages.settled(item.id);
+      return;
+    }
     this.#goOn(isEarlier);
   }
 
@@ -146,24 +166,22 @@ export class Session {
   async showNext() {
     this.#leave();
     this.open = null;
-    const known = this.#aheadItem;
-    if (known) {
-      this.#ahead = null;
-      this.#aheadItem = undefined;
+    const known = this.#ahead.takeNow();
+    if (known !== null) {
       this.show(known);
       return;
     }
     this.pages.waiting();
     try {
-      const asked = this.#ahead ?? api.next(this.#besides);
-      this.#ahead = null;
-      const item = await asked;
-      this.#aheadItem = undefined;
-      if (this.shown !== null) this.#aheadItem = item; // an earlier one was opened meanwhile
-      else if (item) this.show(item);
-      else this.showNothing();
+      const item = await this.#ahead.takeLater(this.#besides);
+      if (this.shown !== null) {
+        if (item) this.#ahead.offer(item); // an earlier one was opened meanwhile
+      } else if (item) {
+        this.show(item);
+      } else {
+        this.showNothing();
+      }
     } catch (error) {
-      this.#aheadItem = undefined;
       if (this.shown === null) {
         this.pages.problem(error);
         this.#lookAgain();
@@ -181,29 +199,19 @@ export class Session {
     this.#looks = setTimeout(() => { if (this.shown === null) this.showNext(); }, SECONDS_UNTIL_NEXT_LOOK * 1000);
   }
 
-  #fetchAhead() {
-    if (this.#ahead !== null || this.#aheadItem) return;
-    const asked = api.next(this.#besides);
-    this.#ahead = asked;
-    asked.then((item) => { if (this.#ahead === asked) this.#aheadItem = item ?? undefined; if (!item) this.#forgetAhead(asked); },
-      () => this.#forgetAhead(asked));
-  }
-
-  #forgetAhead(asked) { if (this.#ahead === asked) this.#ahead = null; }
-
   // What the outbox asks the server for on the way: the item after the next one.
-  asksFor() { return this.#ahead === null && !this.#aheadItem && this.shown ? { besides: this.#besides } : {}; }
+  asksFor() { return this.#ahead.isNeeded && this.shown ? { besides: this.#besides } : {}; }
 
   cameAlong(item) {
     if (!item || this.#besides.includes(item.id)) return;
     if (this.shown === null) this.show(item);
-    else if (this.#ahead === null && !this.#aheadItem) this.#aheadItem = item;
+    else this.#ahead.offer(item);
   }
 
   // The connection is back: look for work at once where there is none.
   wake() {
     if (this.shown === null) this.showNext();
-    else if (!this.shown.isEarlier) this.#fetchAhead();
+    else if (!this.shown.isEarlier) this.#ahead.fetch(this.#besides);
   }
 
   async openEarlier(id, notice = null) {
