@@ -16,7 +16,7 @@ from posttrain.preferences.exporting.grade_rows import grade_rows
 from posttrain.preferences.exporting.pair_rows import TieRows, pair_rows
 from posttrain.preferences.exporting.ranking_rows import ranking_rows
 from posttrain.preferences.exporting.table_files import check_place, write_table
-from posttrain.preferences.exporting.training_rankings import LeftOutSum
+from posttrain.preferences.left_out import LeftOutCounts
 from posttrain.preferences.store.audit import Actor, note_alone
 from posttrain.preferences.store.database import Store
 
@@ -61,7 +61,7 @@ def export_store(
     ConfigError for a file that is there or cannot be, DataError where there is nothing to write.
     """
     check_place(path)
-    left_out = LeftOutSum()
+    left_out = LeftOutCounts()
     columns = _COLUMNS[format]
     if format == "pairs" and ties == "soft":
         columns = (*columns, "chosen_probability")
@@ -78,7 +78,7 @@ def export_store(
 
 def _rows(
     connection: Connection,
-    left_out: LeftOutSum,
+    left_out: LeftOutCounts,
     format: ExportFormat,
     ties: TieRows,
     keep_cut: bool,

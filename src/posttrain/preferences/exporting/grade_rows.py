@@ -14,14 +14,14 @@ from sqlalchemy import Connection
 
 from posttrain.data.comparisons import CUT, NO_TEXT, SETTLED, SKIPPED, count_dropped, is_text
 from posttrain.preferences.exporting.judged_items import JudgedItem, Said, judged_items
-from posttrain.preferences.exporting.training_rankings import LeftOutSum
 from posttrain.preferences.exporting.trl_prompts import TRLForm, prompt_digest
+from posttrain.preferences.left_out import LeftOutCounts
 
 NO_GRADE = "a judgement without grades or marks"
 
 
 def grade_rows(
-    connection: Connection, left_out: LeftOutSum, *, good_from: int, keep_cut: bool, as_messages: bool
+    connection: Connection, left_out: LeftOutCounts, *, good_from: int, keep_cut: bool, as_messages: bool
 ) -> Iterator[dict[str, Any]]:
     """Rows of every grade and mark in force; `left_out` hears of judgements and responses that gave none."""
     num_rows: Counter[bytes] = Counter()
@@ -29,7 +29,7 @@ def grade_rows(
     for judged in judged_items(connection):
         dropped: list[tuple[str, str]] = []
         count = sum(len(_graded(judged, said, keep_cut, dropped)) for said in _in_force(judged, dropped))
-        left_out.add(count_dropped(dropped))
+        left_out.add_all(count_dropped(dropped))
         if count:
             is_conversational |= not isinstance(judged.item.prompt, str)
             num_rows[prompt_digest(judged.item.prompt)] += count

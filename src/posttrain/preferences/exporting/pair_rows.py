@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from posttrain.preferences.exporting.training_rankings import LeftOutSum, rankings_by_item
+from posttrain.preferences.exporting.training_rankings import rankings_by_item
 from posttrain.preferences.exporting.trl_prompts import TRLForm, prompt_digest
+from posttrain.preferences.left_out import LeftOutCounts
 from posttrain.types import Ranking
 
 TieRows = Literal["drop", "soft", "both"]
@@ -23,7 +24,7 @@ TieRows = Literal["drop", "soft", "both"]
 
 
 def pair_rows(
-    connection: Connection, left_out: LeftOutSum, *, ties: TieRows, keep_cut: bool, as_messages: bool
+    connection: Connection, left_out: LeftOutCounts, *, ties: TieRows, keep_cut: bool, as_messages: bool
 ) -> Iterator[dict[str, Any]]:
     """Rows of every pair in the rankings in force; `left_out` hears what taught nothing.
 
@@ -32,7 +33,7 @@ def pair_rows(
     num_rankings: Counter[bytes] = Counter()
     is_conversational = as_messages
     for found in rankings_by_item(connection, keep_cut=keep_cut):
-        left_out.add(found.dropped)
+        left_out.add_all(found.dropped)
         for ranking in found.rankings:
             is_conversational |= not isinstance(ranking.prompt, str)
             num_rankings[prompt_digest(ranking.prompt)] += bool(_pairs(ranking, ties))

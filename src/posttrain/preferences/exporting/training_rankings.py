@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from posttrain.data.comparisons import LoadedRankings, is_text, rankings_of_records
-from posttrain.data.demonstrations import Dropped
 from posttrain.preferences.exporting.judged_items import judged_items
 from posttrain.preferences.exporting.ranking_rows import rows_of_item
+from posttrain.preferences.left_out import LeftOutCounts
 from posttrain.preferences.store.database import Store
 
 _TAUGHT: Final = (
@@ -27,11 +26,11 @@ def training_rankings(store: Store) -> LoadedRankings:
     Left out and counted: skips and items that could not be ranked; responses that were cut by length, and rankings of
     which fewer than two responses are then left; rankings of equal texts; responses that are no text.
     """
-    rankings, left_out = [], LeftOutSum()
+    rankings, left_out = [], LeftOutCounts()
     with store.reading() as connection:
         for found in rankings_by_item(connection):
             rankings += found.rankings
-            left_out.add(found.dropped)
+            left_out.add_all(found.dropped)
     return LoadedRankings(rankings, left_out.dropped())
 
 
@@ -51,21 +50,3 @@ def rankings_by_item(connection: Connection, *, keep_cut: bool = False) -> Itera
         if keep_cut:
             rows = [{name: value for name, value in row.items() if name != "finish_reasons"} for row in rows]
         yield rankings_of_records(rows)
-
-
-class LeftOutSum:
-    """What was left out of many items, one entry a reason."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._firsts: dict[str, str] = {}
-
-    def add(self, dropped: list[Dropped]) -> None:
-        """Count these too."""
-        for entry in dropped:
-            self._counts[entry.reason] += entry.count
-            self._firsts.setdefault(entry.reason, entry.first)
-
-    def dropped(self) -> list[Dropped]:
-        """Each reason with its count and the first name, in the order of the first ones."""
-        return [Dropped(reason, self._counts[reason], first) for reason, first in self._firsts.items()]

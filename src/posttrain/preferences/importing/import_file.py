@@ -20,29 +20,13 @@ from posttrain.preferences.importing.imported import ImportedRecord, LeftOut, Re
 from posttrain.preferences.importing.joining import joined
 from posttrain.preferences.importing.judgement_import import JudgementImport
 from posttrain.preferences.importing.rankable import JudgementUse, rankable
+from posttrain.preferences.left_out import LeftOutCounts
 from posttrain.preferences.store.audit import Actor, note_alone
 from posttrain.preferences.store.chunks import in_chunks
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.items import add_items, item_numbers
 
 _AT_ONCE: Final = 500
-
-
-@dataclass
-class LeftOutCounts:
-    """Reasons with how often they came and the name of the first; no more is kept of them."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    firsts: dict[str, str] = field(default_factory=dict)
-
-    def add(self, reason: str, name: str) -> None:
-        """One more for this reason."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        self.firsts.setdefault(reason, name)
-
-    def dropped(self) -> tuple[Dropped, ...]:
-        """All of them, in the order of their first ones."""
-        return tuple(Dropped(reason, count, self.firsts[reason]) for reason, count in self.counts.items())
 
 
 @dataclass(frozen=True)
@@ -137,7 +121,7 @@ def import_files(
         num_judgements_added=importer.num_added,
         num_judgements_known=importer.num_known,
         new_annotators=tuple(importer.new_annotators),
-        left_out=left_out.dropped(),
+        left_out=tuple(left_out.dropped()),
     )
     details = {"items": num_added, "judgements": importer.num_added, "format": report.format}
     note_alone(store, "imported", by=by or Actor(), subject=", ".join(p.name for p in paths), details=details)
