@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from tests.web.ranking.example_items import EXAMPLES
 from tests.web.ranking.live_server import TOKEN, free_port, live_server
@@ -50,6 +51,7 @@ def main(folder: Path) -> None:
             phone.screenshot(path=folder / "rank-page-phone.png")
             browser.close()
     for picture in folder.glob("rank-page*.png"):
+        Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
         print(picture, picture.stat().st_size)
         assert picture.stat().st_size < 200_000, f"{picture} is too large for the docs"
 

@@ -23,6 +23,7 @@ export class Session {
     this.pages = pages;
     this.shown = null; // { item, work, commands, view, clock, isEarlier }
     this.open = null; // the item of the queue, while an earlier one is in view
+    this.isResting = false; // nothing is in view because the person is to say how to go on
   }
 
   get commands() { return this.shown?.commands ?? this.#idleCommands; }
@@ -88,6 +89,7 @@ export class Session {
   }
 
   #leave() {
+    this.isResting = false;
     if (this.shown === null) return;
     this.shown.view.closed();
     this.shown.clock.stop();
@@ -152,6 +154,7 @@ export class Session {
     this.#lastSubmitted = item.id;
     if (item.settles) {
       this.#leave();
+      this.isResting = true;
       this.pages.settled(item.id);
       return;
     }
@@ -196,7 +199,7 @@ export class Session {
 
   #lookAgain() {
     clearTimeout(this.#looks);
-    this.#looks = setTimeout(() => { if (this.shown === null) this.showNext(); }, SECONDS_UNTIL_NEXT_LOOK * 1000);
+    this.#looks = setTimeout(() => { if (this.shown === null && !this.isResting) this.showNext(); }, SECONDS_UNTIL_NEXT_LOOK * 1000);
   }
 
   // What the outbox asks the server for on the way: the item after the next one.
@@ -204,12 +207,13 @@ export class Session {
 
   cameAlong(item) {
     if (!item || this.#besides.includes(item.id)) return;
-    if (this.shown === null) this.show(item);
+    if (this.shown === null && !this.isResting) this.show(item);
     else this.#ahead.offer(item);
   }
 
   // The connection is back: look for work at once where there is none.
   wake() {
+    if (this.isResting) return;
     if (this.shown === null) this.showNext();
     else if (!this.shown.isEarlier) this.#ahead.fetch(this.#besides);
   }
