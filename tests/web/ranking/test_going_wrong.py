@@ -54,6 +54,29 @@ def test_offline_judgements_wait_and_are_sent_once_when_the_connection_is_back(s
     assert page.locator(".card[data-card='0'] .card-head input:checked").input_value() == "2"
 
 
+def test_a_judgement_that_waits_can_be_taken_back_without_the_server(start_site) -> None:
+    site = start_site([plain_item(number, 2) for number in range(3)])
+    page = site.open()
+    page.wait_for_timeout(300)
+    page.context.set_offline(True)
+    for number in range(2):
+        page.wait_for_selector(f".prompt >> text=Question {number}")
+        rank_two(page)  # the first is being sent, the second only waits
+    page.wait_for_selector("text=Fetching the next item")
+    page.keyboard.press("u")
+    page.wait_for_selector(".prompt >> text=Question 1")
+    page.keyboard.press(" ")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    page.keyboard.press("Enter")
+    page.context.set_offline(False)
+    wait_for(page, lambda: len(site.judgements()) == 2, "the judgements were not sent")
+    second = next(one for one in site.judgements() if one.item_id == 2)
+    assert ranks_by_place(second) == [1, 0]
+    assert second.replaces is None
+    page.wait_for_selector(".prompt >> text=Question 2")
+
+
 def test_judgements_survive_a_closed_tab_while_the_server_fails(start_site) -> None:
     site = start_site([plain_item(number, 2) for number in range(2)])
     page = site.open()

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.web.ranking.example_items import plain_item
 
+from posttrain.preferences.store.drafts import draft_of
+
 pytestmark = pytest.mark.slow
 
 
@@ -140,6 +142,22 @@ def test_a_ranking_with_a_card_missing_is_not_submitted(start_site, said) -> Non
     assert said(page).startswith("Not submitted: C, D have no rank.")
     assert page.evaluate("document.activeElement.dataset.card") == "2"
     assert site.judgements() == []
+
+
+def test_a_note_is_kept_while_it_is_written_and_control_enter_submits(start_site) -> None:
+    site = start_site([plain_item(0, 2)])
+    page = site.open()
+    press(page, "1", "ArrowRight", "2", "n")
+    page.keyboard.type("half")
+    for _ in range(200):
+        kept = draft_of(site.store, site.annotator_id, 1)
+        if kept is not None and kept.content["note"] == "half":
+            break
+        page.wait_for_timeout(25)
+    assert kept.content["note"] == "half"
+    press(page, "Control+Enter")
+    (judgement,) = wait_for_judgements(site, page, 1)
+    assert judgement.note == "half"
 
 
 def test_skip_and_cannot_rank(start_site) -> None:

@@ -35,7 +35,7 @@ export const GROUPS = [
     always("g", "guideline", (commands) => commands.openGuideline()),
   ]],
   ["The item", [
-    one("Enter", "submit", (commands) => commands.submit()),
+    one("Enter", "submit (Ctrl+Enter while writing)", (commands) => commands.submit()),
     one("c", "all bad, or cannot be ranked", (commands) => commands.toggleCannotRank()),
     one("s", "skip: not for me", (commands) => commands.skip()),
     one("f", "flag it for whoever runs this", (commands) => commands.toggleFlag()),
@@ -75,8 +75,16 @@ function isOwnKey(target, key) {
 // commandsNow() gives the commands of the item in view; without an item those that need none, marked `isIdle`.
 export function listen(commandsNow) {
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || event.isComposing || event.altKey) return;
     const commands = commandsNow();
+    if (event.ctrlKey || event.metaKey) {
+      // The one key that also works while a note is written, where Enter begins a line.
+      if (event.key === "Enter" && !event.repeat && !commands.isIdle && !document.querySelector("dialog[open]")) {
+        event.preventDefault();
+        commands.submit();
+      }
+      return;
+    }
     if (document.querySelector("dialog[open]")) return;
     if (commands.isIdle) {
       const entry = BINDINGS.get(nameOfPressed(event));

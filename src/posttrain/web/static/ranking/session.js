@@ -74,7 +74,7 @@ export class Session {
         this.pages.drafts.save(item, work.content, clock.seconds);
       },
     });
-    if (item.earlier && !content) work.begun = stored;
+    if (item.earlier) work.begun = stored; // only what differs from what is stored is a change
     const commands = this.#commandsOf(work);
     const view = new ItemView(item, work, commands, { suggestedTags: this.pages.suggestedTags, isEarlier });
     commands.view = view;
@@ -101,6 +101,7 @@ export class Session {
     const { dialogs } = this.pages;
     const back = () => commands.goTo(commands.current);
     return Object.assign(commands, {
+      noteTyped: (note) => this.pages.drafts.save(this.shown.item, { ...work.content, note }, this.shown.clock.seconds),
       submit: () => this.submit(work.content.cannot_rank ? "cannot_rank" : "ranking"),
       skip: () => this.submit("skip"),
       undoBeyond: () => this.#undoSubmission(),
@@ -233,6 +234,7 @@ export class Session {
       }
       if (this.shown && !this.shown.isEarlier) this.open = { item: { ...this.shown.item, draft: null }, content: this.shown.work.content, seconds: this.shown.clock.seconds, done: this.shown.work.done };
       this.show(item, { isEarlier: true, content, seconds: taken?.judgement.seconds ?? null, notice });
+      if (taken) this.pages.drafts.save(item, content, this.shown.clock.seconds); // it is nowhere else now
     } catch (error) {
       this.pages.problem(error, "The earlier item cannot be opened now.");
     }

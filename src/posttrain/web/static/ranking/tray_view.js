@@ -14,7 +14,8 @@ export class TrayView {
     this.poolBox = element("li", { class: "tier pool" }, element("span", { class: "tier-name", text: "Not ranked" }), this.pool);
     const tiers = element("ol", { class: "tiers", role: "list", "data-count": numCards }, this.poolBox, ...this.places.map((place) => place.box));
 
-    this.note = element("textarea", { id: "note", rows: 2, maxlength: 20000, placeholder: "Why, or what is odd here. Esc goes back to the cards." });
+    this.note = element("textarea", { id: "note", rows: 2, maxlength: 20000, placeholder: "Why, or what is odd here. Esc goes back to the cards, Ctrl+Enter submits." });
+    this.note.addEventListener("input", () => commands.noteTyped(this.note.value)); // a draft; undo knows it when it is done
     this.note.addEventListener("change", () => commands.note(this.note.value));
     this.noteBox = element("div", { class: "note-box", hidden: true }, element("label", { for: "note", text: "Note" }), this.note);
 
