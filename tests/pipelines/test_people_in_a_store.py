@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.pipelines.small_pipelines import SmallPipeline
+from tests.tiny_models import save_tiny_model
 
 from posttrain import PreferenceStore
+from posttrain.config.loading import load_config
+from posttrain.config.pipeline import PipelineConfig
 from posttrain.config.rank import RankStageConfig
 from posttrain.errors import ConfigError, DataError
+from posttrain.pipelines import pipeline
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.judgements import current_judgement, submit
@@ -137,3 +141,33 @@ def test_a_reward_model_of_a_store_is_done_again_when_people_said_more(model, tm
     assert small.actions() == {"reward": "skipped"}
     rank_next(where)
     assert "content of data.path" in small.plan()["reward"].reason
+
+
+@pytest.mark.slow
+def test_the_example_goes_from_answers_over_people_to_a_policy(tmp_path):
+    """examples/people_rank.toml on a tiny model: it waits, people rank, and the same command goes to the end."""
+    root = Path(__file__).parents[2]
+    tiny = save_tiny_model(tmp_path / "tiny", seed=1, max_position_embeddings=1024)
+    config = load_config(PipelineConfig, root / "examples/people_rank.toml")
+    where = tmp_path / "people.db"
+    small = {
+        "samples": {"num_prompts": 12},
+        "ranked": {"store": str(where), "min_judgements": 12},
+        "reward": {"steps": 2, "epochs": 1},
+        "policy": {
+            "steps": 1,
+            "prompts_per_step": 4,
+            "evaluation": {"num_prompts": 2, "samples_per_prompt": 2},
+        },
+        "score": {"evaluation": {"num_prompts": 2, "samples_per_prompt": 2}},
+    }
+    stages = {name: {**table, **small[name]} for name, table in config.stages.items()}
+    config = config.model_copy(update={"stages": stages, "model": str(tiny), "output": tmp_path / "out"})
+    with pytest.raises(DataError, match="0 of min_judgements = 12"):
+        pipeline(config)
+    for _ in range(12):
+        rank_next(where)
+    result = pipeline(config)
+    assert result.is_complete
+    assert [stage.action for stage in result.stages] == ["skipped", "ran", "ran", "ran", "ran"]
+    assert {stage.action for stage in pipeline(config).stages} == {"skipped"}
