@@ -186,6 +186,17 @@ def test_a_raised_overlap_opens_items_again_for_those_who_have_passed_them(store
     assert not get_item(store, 1).is_open
 
 
+def test_a_judgement_corrected_to_a_skip_brings_the_item_back_for_those_who_have_passed_it(store):
+    anna, bob = fill(store, 3, ("anna", "bob"))
+    first = submit(store, judgement(1, anna), needs_lease=False).judgement_id
+    assert item_of(next_item(store, bob)) == 2
+    submit(store, judgement(2, bob))
+    assert item_of(next_item(store, bob)) == 3
+    submit(store, judgement(3, bob))
+    submit(store, skip(1, anna, replaces=first))
+    assert item_of(next_item(store, bob)) == 1
+
+
 def test_known_answers_are_one_in_so_many_for_everybody_and_are_never_used_up(store):
     add_items(store, new_items(4, gold_ranks=(0, 1, 2)))  # items 1 to 4
     add_items(store, new_items(20, start=100))
