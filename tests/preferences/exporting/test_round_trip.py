@@ -118,7 +118,7 @@ def imported(file: Path) -> Path:
     return where
 
 
-@settings(**SETTINGS, max_examples=15)
+@settings(**SETTINGS, max_examples=10)
 @given(stores().filter(lambda made: made[1]))
 def test_jsonl_gives_the_same_bytes(content):
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def test_jsonl_gives_the_same_bytes(content):
         assert second.read_bytes() == first.read_bytes()
 
 
-@settings(**SETTINGS, max_examples=8)
+@settings(**SETTINGS, max_examples=5)
 @given(
     stores(
         TEXT,

@@ -27,7 +27,7 @@ def rows(text: str | bytes, chunk: int = 1 << 20) -> list:
         return list(array_rows(io.BytesIO(content)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(RECORDS, max_size=5), st.integers(1, 40), st.sampled_from([None, 2]), st.booleans())
 def test_the_elements_are_those_of_the_list(records, chunk, indent, escaped):
     text = json.dumps(records, indent=indent, ensure_ascii=escaped)

@@ -89,7 +89,7 @@ def import_files(
             "join puts the responses of several files together, and there is one. Name more files."
         )
     for path in paths:
-        for _ in _records(path, formats[path], settings):
+        for _ in _records(path, formats[path], settings, check=True):
             pass
     left_out = LeftOutCounts()
     importer = JudgementImport(store, by or Actor(), left_out.add)
@@ -133,17 +133,19 @@ def _sources(
 ) -> Iterator[tuple[Path, Iterable[ImportedRecord | LeftOut]]]:
     if not settings.join:
         for path in paths:
-            yield path, _records(path, formats[path], settings)
+            yield path, _records(path, formats[path], settings, check=False)
         return
     together = joined((p.stem, record) for p in paths for record in _read(p, formats[p], settings, _as_read))
     yield paths[0], (rankable(record, settings.judgements, settings.prefix) for record in together)
 
 
-def _records(path: Path, format: Format, settings: ImportSettings) -> Iterator[ImportedRecord | LeftOut]:
-    def check(record: ImportedRecord | LeftOut) -> ImportedRecord | LeftOut:
-        return rankable(record, settings.judgements, settings.prefix)
+def _records(
+    path: Path, format: Format, settings: ImportSettings, *, check: bool
+) -> Iterator[ImportedRecord | LeftOut]:
+    def made_rankable(record: ImportedRecord | LeftOut) -> ImportedRecord | LeftOut:
+        return rankable(record, settings.judgements, settings.prefix, check=check)
 
-    return _read(path, format, settings, check)
+    return _read(path, format, settings, made_rankable)
 
 
 def _as_read(record: ImportedRecord | LeftOut) -> ImportedRecord | LeftOut:

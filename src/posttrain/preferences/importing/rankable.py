@@ -20,10 +20,13 @@ JudgementUse = Literal["keep", "leave_out", "gold"]
 """What is done with a file's judgements: they are people's, are not wanted, or are the answers that check people."""
 
 
-def rankable(record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str) -> ImportedRecord | LeftOut:
+def rankable(
+    record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str, *, check: bool = True
+) -> ImportedRecord | LeftOut:
     """The record as the store takes it, with `prefix` before its item's name; or why it is left out.
 
-    Where nobody has ranked them, equal texts become one response. BadRecord for what the store would refuse.
+    Where nobody has ranked them, equal texts become one response. With `check`, BadRecord for an item that the store
+    would refuse.
     """
     if isinstance(record, LeftOut):
         return record
@@ -41,7 +44,8 @@ def rankable(record: ImportedRecord | LeftOut, use: JudgementUse, prefix: str) -
     if len(item.responses) > MAX_RESPONSES:
         return LeftOut(TOO_MANY)
     try:
-        check_item(item)
+        if check:
+            check_item(item)
         named = tuple(map(_with_checked_name, judgements))
     except (DataError, ConfigError) as error:
         raise BadRecord(str(error)) from error
