@@ -148,6 +148,7 @@ def test_who_was_never_given_an_item_cannot_judge_it_unless_asked_to(store):
         ({"ranks": (0, 1, 3)}, "without gaps"),
         ({"ranks": (1, 2, 3)}, "without gaps"),
         ({"ranks": (0, -1, 1)}, "without gaps"),
+        ({"ranks": (0, 1, 2**100)}, "without gaps"),  # and no list of so many is made
         ({"ranks": (0, True, 1)}, "whole numbers"),
         ({"kind": "skip"}, "only a ranking has ranks"),
         ({"kind": "best"}, "no judgement of kind 'best'"),

@@ -75,7 +75,7 @@ def submission_of(
         note=note,
         is_flagged=is_flagged,
         guideline_version=_number(body, "guideline_version"),
-        seconds=min(float(seconds), _LONGEST_SECONDS),
+        seconds=float(min(seconds, _LONGEST_SECONDS)),
         replaces=_number(body, "replaces"),
         settles=settles,
     )
