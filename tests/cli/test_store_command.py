@@ -79,6 +79,14 @@ def test_errors_say_what_to_do(tmp_path, monkeypatch, capsys, words, reason):
     assert reason in capsys.readouterr().err
 
 
+def test_a_password_in_an_address_is_refused_where_it_would_be_kept_and_not_repeated(capsys):
+    with pytest.raises(SystemExit):
+        main(["reward-model", "--data.path", "postgresql://anna:secret@localhost/db"])
+    said = capsys.readouterr().err
+    assert "PGPASSWORD" in said
+    assert "secret" not in said
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit):
         main(["store", "export", "--help"])

@@ -266,7 +266,9 @@ def _explain(
             continue
         message = problem["msg"].removeprefix("Value error, ")
         shown = problem.get("input")
-        value = "" if isinstance(shown, Mapping | BaseModel) else f" (got {shown!r})"
+        # An address may hold a password, which belongs in no log.
+        is_address = isinstance(shown, str) and "://" in shown
+        value = "" if is_address or isinstance(shown, Mapping | BaseModel) else f" (got {shown!r})"
         dotted = ".".join(map(str, key))
         lines.append(f"{where}: {f'{dotted}: ' if dotted else ''}{message}{value}")
     return "\n".join(dict.fromkeys(lines))
