@@ -11,7 +11,7 @@ from sqlalchemy import CTE, Connection, exists, func, select, tuple_
 from posttrain.preferences.store.schema import current_judgements, leases, queue_entries
 
 _FIRST_WINDOW: Final = 64
-_LARGEST_WINDOW: Final = 4096
+_LARGEST_WINDOW: Final = 32_768
 _PAGE: Final = 64
 
 
