@@ -44,11 +44,18 @@ def _too_large(limit: int) -> NoReturn:
 
 
 def json_body(request: Request) -> dict[str, Any]:
-    """The JSON object that a script sent. Raises Refusal 415 for another type, 400 for anything but an object."""
+    """The JSON object that a script sent. Raises Refusal 415 for another type, 400 for anything but an object.
+
+    A half of a surrogate pair (a cut emoji) becomes a question mark: no answer could be written with it.
+    """
     if _content_type(request) != "application/json":
         raise Refusal(415, "Send JSON, with the header Content-Type: application/json.", code="not_json")
     try:
         value = json.loads(request.state.body, parse_constant=_refuse_constant)
+        # Whatever is taken can be written again: 1e999 was read as infinity.
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if not text.isascii():
+            value = json.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"This is not JSON: {error}", code="invalid") from None
     if not isinstance(value, dict):

@@ -63,7 +63,8 @@ def page(
         path=request.scope["path"],
         **values,
     )
-    return HTMLResponse(html, status, headers=dict(headers or {}))
+    # Notes that were imported may hold halves of surrogate pairs, which UTF-8 cannot write.
+    return HTMLResponse(html.encode("utf-8", "replace"), status, headers=dict(headers or {}))
 
 
 def as_sentence(error: Exception) -> str:

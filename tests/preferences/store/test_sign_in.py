@@ -53,6 +53,16 @@ def test_of_many_guesses_at_once_no_more_than_the_limit_are_looked_at(store):
     assert not guess(200)
 
 
+def test_spellings_of_a_name_that_find_one_person_share_its_limit(store):
+    add_annotator(store, "josé su", "annotator", by=Actor())
+    spellings = ["josé su", "JOSÉ SU", "jose\u0301 su", "jo\u017fé su", " josé \u017fu "]
+    for number in range(10):
+        begin_attempt(store, spellings[number % 5], f"192.0.2.{number}")
+    for spelling in spellings:
+        with pytest.raises(TooManyAttempts):
+            begin_attempt(store, spelling, "192.0.2.99")
+
+
 def test_of_many_who_use_one_invite_at_once_one_gets_in(store, bob):
     secret = invite(store, "bob", by=Actor())
 

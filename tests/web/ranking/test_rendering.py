@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -240,6 +241,29 @@ def test_html_of_a_response_is_shown_as_it_was_written() -> None:
 
 def test_entity_that_spells_a_hidden_character_is_a_badge() -> None:
     assert "right-to-left override" in render_markdown("&#x202E;abc").html
+
+
+@pytest.mark.parametrize(
+    "text", ["<http://x.example/%E2%80%AEabc>", r"$\text{&#x202E;}$", r"$\text{&rlm;a}$"]
+)
+def test_no_other_spelling_of_a_hidden_character_brings_it_in(text: str) -> None:
+    html = render_markdown(text).html
+    assert "\u202e" not in html
+    assert "\u200f" not in html
+
+
+@pytest.mark.parametrize("written", ["x<y then", "<img src=y>", "</math></div><h4>z", "&lt;b&gt;"])
+def test_text_of_a_formula_is_not_read_as_html(written: str) -> None:
+    rendered = render_markdown(rf"$\text{{{written}}}$")
+    assert text_of(rendered).strip().replace("\u00a0", " ") == unescape(written)
+
+
+@pytest.mark.parametrize(("language", "piece"), [("ocaml", "0"), ("matlab", "\n "), ("matlab", " \n")])
+def test_code_that_a_lexer_reads_in_quadratic_time_takes_no_second(language: str, piece: str) -> None:
+    start = time.process_time()
+    render_markdown(f"```{language}\n{piece * (19_000 // len(piece))}\n```")
+    render_markdown(f"```{language}\n{piece * (5_900 // len(piece))}\n```")
+    assert time.process_time() - start < 1.5
 
 
 def test_text_that_markdown_would_swallow_is_shown() -> None:

@@ -269,3 +269,19 @@ def test_the_page_names_its_person_and_brings_tags(annotator) -> None:
     assert 'data-annotator="1"' in page.text
     assert "off topic" in page.text
     assert annotator.get("/").headers["location"] == "/rank"
+
+
+def test_half_an_emoji_or_an_endless_number_breaks_no_page(annotator, store) -> None:
+    item = annotator.get("/api/next").json()["item"]["id"]
+    half = b'{"revision": 1, "content": {"note": "\\ud83d"}}'
+    headers = {"X-CSRF-Token": annotator.csrf_token, "Content-Type": "application/json"}
+
+    def send(what: str, content: bytes) -> Any:
+        return annotator.client.post(f"/api/items/{item}/{what}", content=content, headers=headers)
+
+    assert send("draft", half).status_code == 200
+    assert annotator.get("/api/next").json()["item"]["draft"]["content"]["note"] == "?"
+    assert send("draft", half.replace(b'"\\ud83d"', b"1e999")).status_code == 400
+    body = b'{"kind": "skip", "submission_id": "half", "note": "\\ud83d"}'
+    assert send("judgement", body).status_code == 200
+    assert annotator.get("/api/history").json()["judgements"][0]["note"] == "?"

@@ -137,10 +137,15 @@ def checked_name(name: str) -> str:
     return name
 
 
+def name_key(name: str) -> str:
+    """The same for all the ways in which a name may be typed to find its person."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
 def find_annotator(connection: Connection, name: str) -> Annotator:
     """The person of this name, whatever its capitals. ConfigError that says the nearest name when there is none."""
     known = _all(connection)
-    wanted = unicodedata.normalize("NFC", name).strip().casefold()
+    wanted = name_key(name)
     person = next((person for person in known if person.name.casefold() == wanted), None)
     if person is None:
         near = difflib.get_close_matches(name, [person.name for person in known], n=1)

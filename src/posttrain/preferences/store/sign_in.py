@@ -18,7 +18,7 @@ from posttrain.preferences.store import audit
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.passwords import is_password
-from posttrain.preferences.store.people import Annotator, find_annotator
+from posttrain.preferences.store.people import Annotator, find_annotator, name_key
 from posttrain.preferences.store.schema import annotators, login_attempts
 from posttrain.preferences.store.sessions import begin_session
 
@@ -129,7 +129,7 @@ def _is_still_so(connection: Connection, person: Annotator, password_hash: str |
 
 def _key_of(name: str) -> str:
     """The name as it is counted: people type passwords there too, so it is not stored as it is."""
-    return hashlib.sha256(name.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _seconds_to_wait(store: Store, now: float, whose: ColumnElement[bool], limit: int) -> int:

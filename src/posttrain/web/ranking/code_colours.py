@@ -16,7 +16,8 @@ _LANGUAGES = frozenset({
     "python", "python3", "pycon", "r", "rb", "ruby", "rs", "rust", "scala", "sh", "shell", "sql", "swift", "tex",
     "toml", "ts", "tsx", "jsx", "typescript", "xml", "yaml", "yml",
 })  # fmt: skip
-_LONGEST_COLOURED = 20_000
+# A single step of a lexer may take the square of this, and no deadline interrupts it.
+_LONGEST_COLOURED = 6_000
 _CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Comment, "c-comment"),
     (Keyword, "c-keyword"),

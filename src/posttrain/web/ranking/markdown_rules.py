@@ -61,6 +61,13 @@ def _entity(state: StateInline, silent: bool) -> bool:
     return True
 
 
+class _CardMarkdown(MarkdownIt):
+    """Shows addresses as they are written: decoded, `%E2%80%AE` would be a hidden character behind `mask`."""
+
+    def normalizeLinkText(self, link: str) -> str:
+        return link
+
+
 class _CardRenderer(RendererHTML):
     """Tokens to HTML for a card: addresses are text, images are words, headings stand below the page's."""
 
@@ -129,7 +136,7 @@ def _formula(tex: str, env: EnvType, *, is_block: bool) -> str:
 
 def card_markdown() -> MarkdownIt:
     """CommonMark with tables, strikethrough and maths, HTML off; `env["deadline"]` is the time it must end."""
-    md = MarkdownIt(
+    md = _CardMarkdown(
         "commonmark",
         {"html": False, "breaks": True, "maxNesting": DEEPEST_NESTING},
         renderer_cls=_CardRenderer,
