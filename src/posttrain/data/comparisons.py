@@ -139,7 +139,8 @@ def _comparison(record: Record, record_id: str) -> _Read:
     # Parquet, and JSONL with several kinds in one file, write null for the columns of the other kinds.
     given = {name: value for name, value in record.items() if value is not None}
     if "ranks" not in given and (reason := _REASONS_OF_KINDS.get(str(given.get("kind")))):
-        return _Read(None, [(reason, record_id)], _item_of(given), given.get("settles") is True)
+        settles = given.get("settles") is True and reason != SKIPPED  # who passes on decides nothing
+        return _Read(None, [(reason, record_id)], _item_of(given), settles)
     if "responses" in given or "ranks" in given:
         prompt, responses, ranks = _ranked(given)
         reasons = read_finish_reasons(given, len(responses))

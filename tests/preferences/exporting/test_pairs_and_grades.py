@@ -86,6 +86,14 @@ def test_what_is_left_out_is_counted(store, tmp_path):
     assert sum(row["prompt"] == "q" for row in kept) == 3
 
 
+def test_a_reviewer_who_skips_settles_nothing(tmp_path):
+    skip = {"item": "tie", "prompt": "p", "responses": ["a", "b", "c"], "kind": "skip", "annotator": "rita"}
+    with filled(tmp_path, [*ROWS[:2], {**skip, "settles": True}]) as store:
+        assert {row["annotator"] for row in rows_of(store, tmp_path / "p.jsonl", "pairs")} == {"anna", "bo"}
+        assert {row["annotator"] for row in rows_of(store, tmp_path / "g.jsonl", "grades")} == {"anna"}
+        assert len(training_rankings(store).rankings) == 2
+
+
 def test_messages_in_one_row_are_messages_in_all(tmp_path):
     rows = [*ROWS[:1], {**ROWS[1], "item": "chat", "prompt": [{"role": "user", "content": "p"}]}]
     with filled(tmp_path, rows) as store:

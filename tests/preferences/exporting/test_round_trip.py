@@ -75,7 +75,7 @@ def stores(draw: Any, text: st.SearchStrategy[str] = ANY_TEXT, prompt: Any = PRO
                     "settles": draw(st.booleans()),
                     "seconds": draw(SECONDS),
                     "submitted_at": draw(SECONDS),
-                    "guideline_version": draw(st.none() | st.integers(1, 2)),
+                    "guideline_version": draw(st.none() | st.integers(1, 3)),
                 }
                 judgements.append((number, person, own))
     return items, judgements
@@ -86,6 +86,7 @@ def made(folder: Path, items: Any, judgements: Any) -> Path:
     with open_store(where, must_exist=False) as store:
         publish_guidelines(store, "Be kind \ud800.", "anna")
         publish_guidelines(store, "Be exact.", "bo")
+        publish_guidelines(store, "Be kind \ud800.", "anna")
         add_items(store, items)
         people: dict[str, int] = {}
         newest: dict[tuple[int, str], int] = {}

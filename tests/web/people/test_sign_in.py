@@ -212,6 +212,13 @@ class TestLimits:
         assert Visitor(app).sign_in("bob").status_code == 429
         assert Visitor(app, address="192.0.2.99").sign_in("bob").status_code == 303
 
+    def test_wrong_invites_keep_nobody_from_signing_in(self, store):
+        """Any page that somebody behind the same router looks at can ask for wrong addresses here."""
+        add_person(store, "bob")
+        app = create_app(store, access=ACCOUNTS)
+        assert [Visitor(app).get("/invite/wrong").status_code for _ in range(31)] == [404] * 30 + [429]
+        assert Visitor(app).sign_in("bob").status_code == 303
+
     def test_two_servers_of_one_store_count_together(self, store):
         add_person(store, "bob")
         servers = [create_app(store, access=ACCOUNTS) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from tests.web.ranking.example_items import EXAMPLES, SKY
 from tests.web.ranking.test_rendering import HOSTILE
 from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
+from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.guidelines import publish_guidelines
 from posttrain.preferences.store.items import add_items
 from posttrain.preferences.store.judgements import all_judgements, current_judgements
 from posttrain.preferences.store.records import NewItem
 from posttrain.preferences.store.settings import change_queue_settings
+from posttrain.preferences.store.store_mark import store_mark
 from posttrain.web.app import create_app
 
 
@@ -266,8 +269,25 @@ def test_hostile_items_are_answered_as_json_that_is_utf8(store) -> None:
 def test_the_page_names_its_person_and_brings_tags(annotator) -> None:
     page = annotator.get("/rank")
     assert page.status_code == 200
-    assert 'data-annotator="1"' in page.text
+    assert re.search(r'data-annotator="[0-9a-f]{16}\.1"', page.text)
     assert "off topic" in page.text
+
+
+def test_drafts_of_one_store_are_not_those_of_another_at_the_same_address(tmp_path) -> None:
+    marks = set()
+    for moment in (1.0, 1.0, 2.0):
+        with open_store(
+            tmp_path / f"{moment}.db", must_exist=False, now=lambda moment=moment: moment
+        ) as store:
+            marks.add(store_mark(store))
+    assert len(marks) == 2, "the same store keeps its mark when it is opened again"
+
+
+def test_guidelines_that_never_were_are_refused(annotator) -> None:
+    item = annotator.get("/api/next").json()["item"]["id"]
+    for version in (-1, 0, 1, 2**31, 2**70):
+        body = {"kind": "skip", "submission_id": "one", "guideline_version": version}
+        assert annotator.post_json(f"/api/items/{item}/judgement", body).status_code == 422
     assert annotator.get("/").headers["location"] == "/rank"
 
 

@@ -59,7 +59,7 @@ def _row(
 
 def _in_force(judged: JudgedItem, dropped: list[tuple[str, str]]) -> Iterator[Said]:
     """What counts: all but skips, and where the item is settled only what settled it."""
-    is_settled = any(said.judgement.settles for said in judged.said)
+    is_settled = any(said.judgement.settles and said.judgement.kind != "skip" for said in judged.said)
     for said in judged.said:
         name = f"{judged.item.external_id}/{said.annotator}"
         if said.judgement.kind == "skip":

@@ -118,7 +118,11 @@ class JudgementImport:
         if not known:
             known = restore_guidelines(self.store, map(_as_stored, given))
         by_text = {guidelines.text: guidelines.version for guidelines in known}
-        self._versions |= {one.version: by_text[one.text] for one in given if one.text in by_text}
+        same = {(guidelines.version, guidelines.text) for guidelines in known}
+        for one in given:  # a text may have been in force twice: then its number says which time
+            if one.text in by_text:
+                is_same = (one.version, one.text) in same
+                self._versions[one.version] = one.version if is_same else by_text[one.text]
 
 
 def _as_stored(given: ImportedGuideline) -> Guidelines:

@@ -65,9 +65,13 @@ def open_printed_address(request: Request) -> Response:
 
 
 def _count_failure(store: Store, address: str) -> None:
-    """Notes a wrong secret, as often as the limit on failures lets it."""
+    """Notes a wrong secret, as often as the limit on failures lets it.
+
+    Apart from passwords: any page that somebody looks at can ask for wrong addresses here, and must not keep those
+    behind the same router from signing in.
+    """
     try:
-        begin_attempt(store, "", address)
+        begin_attempt(store, "", f"secrets, {address}")
     except TooManyAttempts as limit:
         raise _slow_down(limit) from None
     audit.note_alone(store, "sign_in_failed", by=Actor(address=address), subject="(wrong address)")

@@ -35,6 +35,7 @@ from posttrain.preferences.store.judgements import history, submit
 from posttrain.preferences.store.progress import annotator_progress
 from posttrain.preferences.store.queue import next_item, renew_lease
 from posttrain.preferences.store.records import Assignment
+from posttrain.preferences.store.store_mark import store_mark
 from posttrain.web.access import may
 from posttrain.web.bodies import json_body
 from posttrain.web.pages import page
@@ -87,7 +88,9 @@ def _to_rank(request: Request) -> Response:
 
 
 def _rank_page(request: Request) -> Response:
-    return page(request, "rank.html", suggested_tags=list(SUGGESTED_TAGS))
+    # Browsers keep drafts by address, and another store may be served at the same one tomorrow.
+    person_mark = f"{store_mark(_store(request))}.{request.state.annotator.id}"
+    return page(request, "rank.html", suggested_tags=list(SUGGESTED_TAGS), person_mark=person_mark)
 
 
 def _next(request: Request) -> Response:
