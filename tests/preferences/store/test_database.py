@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 
@@ -35,13 +36,37 @@ class TestFiles:
             open_store(other, must_exist=False)
         assert other.read_text() == '{"prompt": "?"}\n'
 
-    def test_databases_of_other_programs(self, tmp_path):
+    @pytest.mark.parametrize(
+        "made_by",
+        [
+            "CREATE TABLE items (x)",
+            "CREATE TABLE schema_version (version); INSERT INTO schema_version VALUES (1)",
+            "PRAGMA application_id = 7",
+        ],
+    )
+    def test_databases_of_other_programs_are_left_as_they_are(self, tmp_path, made_by):
         path = tmp_path / "other.db"
         with sqlite3.connect(path) as connection:
-            connection.execute("CREATE TABLE items (x)")
+            connection.executescript(made_by)
         connection.close()
-        with pytest.raises(DataError, match="some other program"):
-            open_store(path, must_exist=False)
+        before = path.read_bytes()
+        for must_exist in (True, False):
+            with pytest.raises(DataError, match=r"some other program.*Give another file name"):
+                open_store(path, must_exist=must_exist)
+        assert path.read_bytes() == before
+
+    def test_a_store_restored_from_a_dump_is_opened_with_its_mark(self, tmp_path):
+        open_store(tmp_path / "store.db", must_exist=False).close()
+        with sqlite3.connect(tmp_path / "store.db") as old, sqlite3.connect(tmp_path / "new.db") as new:
+            new.executescript("\n".join(old.iterdump()))
+        old.close()
+        with pytest.raises(DataError, match="restored from a dump") as refused:
+            open_store(tmp_path / "new.db")
+        (statement,) = re.findall(r'"(PRAGMA application_id = \d+)"', str(refused.value))
+        with new:
+            new.execute(statement)
+        new.close()
+        open_store(tmp_path / "new.db").close()
 
     def test_an_empty_file_is_filled_only_when_asked(self, tmp_path):
         path = tmp_path / "empty.db"
@@ -106,6 +131,15 @@ class TestServers:
         with open_store(url, must_exist=False) as store:
             assert "not-asked-for" not in store.where
         open_store(url).close()
+
+    @pytest.mark.parametrize("table", ["schema_version (version)", "items (x)"])
+    def test_a_schema_of_another_program_is_refused(self, postgresql, table):
+        url = postgresql.empty_database("place0")
+        postgresql.execute("CREATE SCHEMA posttrain", "place0")
+        postgresql.execute(f"CREATE TABLE posttrain.{table.replace(')', ' integer)')}", "place0")
+        for must_exist in (True, False):
+            with pytest.raises(DataError, match=r"'posttrain' of .*some other program.*another database"):
+                open_store(url, must_exist=must_exist)
 
     def test_a_server_that_comes_back_is_found_again(self, postgresql):
         url = postgresql.empty_database("place0")

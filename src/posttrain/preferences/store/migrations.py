@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from posttrain.errors import DataError
-from posttrain.preferences.store import postgresql
+from posttrain.preferences.store import postgresql, sqlite
 from posttrain.preferences.store.append_only import forbid_changes
 from posttrain.preferences.store.schema import metadata, schema_version
 
-APPLICATION_ID: Final = 0x70747264
-"""Says in an SQLite file's header that it is a store of posttrain ("ptrd")."""
+_TABLES_OF_EVERY_VERSION: Final = frozenset(("schema_version", "items", "annotators", "judgements"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ def bring_up_to_date(
     """
     newest = migrations[-1].version if migrations else 1
     postgresql.lock(connection, postgresql.LOCK_OF_TABLES)
+    _refuse_other_programs(connection, where)
     found = _version_of(connection)
     if found is None:
         _make(connection, where, must_exist, newest, now)
@@ -63,6 +63,26 @@ def bring_up_to_date(
             _note(connection, migration.version, now)
 
 
+def _refuse_other_programs(connection: Connection, where: str) -> None:
+    """DataError where what is there was made by another program, whatever its tables are called."""
+    if connection.dialect.name == "sqlite":
+        file: Any = connection.connection.driver_connection
+        if sqlite.is_of_another_program(file):
+            raise DataError(
+                f"{where} is an SQLite file of some other program, not a store of posttrain: its header does not say "
+                "so. Give another file name. If it is a store that was restored from a dump, which loses this mark, "
+                f'put it back: sqlite3 FILE "PRAGMA application_id = {sqlite.APPLICATION_ID}"'
+            )
+        return
+    tables = set(inspect(connection).get_table_names(schema=postgresql.SCHEMA))
+    if tables and not tables >= _TABLES_OF_EVERY_VERSION:
+        raise DataError(
+            f"the schema {postgresql.SCHEMA!r} of {where} holds tables of some other program, not a store of "
+            f"posttrain: there is no table {min(_TABLES_OF_EVERY_VERSION - tables)!r}. Give another database, one "
+            f"without that schema: createdb NAME"
+        )
+
+
 def _version_of(connection: Connection) -> int | None:
     if not inspect(connection).has_table(schema_version.name, schema=_schema_of(connection)):
         return None
@@ -71,16 +91,12 @@ def _version_of(connection: Connection) -> int | None:
 
 
 def _make(connection: Connection, where: str, must_exist: bool, version: int, now: float) -> None:
-    if connection.dialect.name == "sqlite" and inspect(connection).get_table_names():
-        raise DataError(
-            f"{where} is an SQLite file of some other program, not a store of posttrain. Give another file name."
-        )
     if must_exist:
         raise DataError(
             f"there is no store in {where} yet. Fill one first: posttrain store import STORE SAMPLES.jsonl"
         )
     if connection.dialect.name == "sqlite":
-        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+        connection.execute(text(f"PRAGMA application_id = {sqlite.APPLICATION_ID}"))
     else:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {postgresql.SCHEMA}"))
     metadata.create_all(connection, checkfirst=False)

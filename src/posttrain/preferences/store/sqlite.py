@@ -11,6 +11,9 @@ from sqlalchemy.pool import QueuePool
 
 from posttrain.errors import DataError
 
+APPLICATION_ID: Final = 0x70747264
+"""Says in an SQLite file's header that it is a store of posttrain ("ptrd")."""
+
 PATIENCE_SECONDS: Final = 30
 """How long a write waits for other writers before it gives up."""
 
@@ -31,6 +34,14 @@ def engine_for(path: Path, must_exist: bool) -> tuple[Engine, str]:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine, str(path)
+
+
+def is_of_another_program(connection: sqlite3.Connection) -> bool:
+    """Whether the file holds something, and its header does not say that this is a store of posttrain."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id == APPLICATION_ID:
+        return False
+    return application_id != 0 or connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
 
 
 def _check_file(path: Path, must_exist: bool) -> None:
@@ -60,7 +71,10 @@ def _check_file(path: Path, must_exist: bool) -> None:
 def _set_up(connection: sqlite3.Connection, record: Any) -> None:
     connection.isolation_level = None  # sqlite3 opens no transactions of its own; `_begin` does
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    if not is_of_another_program(
+        connection
+    ):  # the mode stays in the file, and `migrations` will refuse this one
+        cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -32000")
