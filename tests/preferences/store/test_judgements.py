@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 
 import pytest
 from sqlalchemy import delete, update
@@ -222,6 +224,43 @@ def test_everybodys_judgements_of_an_item(store):
     for who in (bob, anna):
         submit(store, judgement(1, who), needs_lease=False)
     assert [one.annotator_id for one in judgements_of_item(store, 1)] == [bob, anna]
+
+
+def test_a_draft_that_comes_after_its_judgement_is_refused(store):
+    (anna,) = fill(store, 2)
+    next_item(store, anna)
+    save_draft(store, anna, 1, {"note": "in time"}, 1)
+    first = submit(store, judgement(1, anna)).judgement_id
+    with pytest.raises(StaleJudgement, match="draft of item 1") as refused:
+        save_draft(store, anna, 1, {"note": "late"}, 2)
+    assert refused.value.current == first
+    assert draft_of(store, anna, 1) is None
+    save_draft(store, anna, 1, {"note": "a change"}, 3, replaces=first)
+    submit(store, judgement(1, anna, replaces=first))
+    for replaces in (first, None, first + 2, -1, 2**70):
+        with pytest.raises(StaleJudgement):
+            save_draft(store, anna, 1, {"note": "late again"}, 4, replaces=replaces)
+    assert draft_of(store, anna, 1) is None
+    with pytest.raises(StaleJudgement):
+        save_draft(store, anna, 2, {}, 1, replaces=first)  # a judgement of another item
+
+
+def test_a_draft_and_its_judgement_at_once_leave_no_draft(store):
+    (anna,) = fill(store, 20)
+    for item in range(1, 21):
+        start = threading.Barrier(2)
+
+        def draft(item=item, start=start):
+            start.wait()
+            with contextlib.suppress(StaleJudgement):
+                save_draft(store, anna, item, {}, 1)
+
+        late = threading.Thread(target=draft)
+        late.start()
+        start.wait()
+        submit(store, judgement(item, anna), needs_lease=False)
+        late.join()
+        assert draft_of(store, anna, item) is None
 
 
 def test_drafts_go_forward_only_and_end_with_the_judgement(store, clock):

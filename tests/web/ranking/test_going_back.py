@@ -8,6 +8,8 @@ import pytest
 from tests.web.ranking.example_items import EXAMPLES, plain_item
 from tests.web.ranking.live_server import TOKEN
 
+from posttrain.preferences.store.drafts import draft_of
+
 pytestmark = pytest.mark.slow
 
 
@@ -123,6 +125,36 @@ def test_cards_stand_in_a_shuffled_order_that_stays(start_site) -> None:
         text.replace("question 1", "question 0") for text in page.locator(".card .text").all_inner_texts()
     ]
     assert sorted(other) == sorted(texts)
+
+
+def test_a_change_half_made_is_there_after_a_reload_and_a_late_draft_is_not(start_site) -> None:
+    site = start_site([plain_item(number, 2) for number in range(2)])
+    page = site.open()
+    rank_two(page)
+    question(page, 1)
+    wait_for(page, lambda: len(site.judgements()) == 1, "not stored")
+    page.keyboard.press("[")
+    question(page, 0)
+    page.keyboard.press("n")
+    page.keyboard.type("on second thought")
+    page.keyboard.press("Escape")
+    first = site.judgements()[0]
+
+    def stored() -> bool:
+        draft = draft_of(site.store, site.annotator_id, first.item_id)
+        return draft is not None and draft.content["note"] == "on second thought"
+
+    wait_for(page, stored, "the draft of the change was not stored")
+    page.evaluate("localStorage.clear()")  # as in another browser
+    page.reload()
+    question(page, 1)
+    page.keyboard.press("[")
+    question(page, 0)
+    assert page.locator("#note").input_value() == "on second thought"
+    page.keyboard.press("Enter")
+    wait_for(page, lambda: site.judgements()[0].replaces == first.judgement_id, "the change was not stored")
+    assert draft_of(site.store, site.annotator_id, first.item_id) is None
+    assert not site.errors
 
 
 def test_models_are_not_told(start_site) -> None:

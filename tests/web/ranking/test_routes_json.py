@@ -188,6 +188,22 @@ def test_drafts_are_kept_and_older_ones_refused(annotator) -> None:
         assert annotator.post_json("/api/items/1/draft", body).status_code == 422
 
 
+def test_a_draft_after_its_judgement_is_409_with_the_current(annotator) -> None:
+    annotator.get("/api/next")
+    done = annotator.post_json("/api/items/1/judgement", judgement()).json()
+    late = annotator.post_json("/api/items/1/draft", {"content": {}, "revision": 1})
+    assert (late.status_code, late.json()["code"]) == (409, "stale_judgement")
+    assert late.json()["current"]["judgement_id"] == done["judgement_id"]
+    assert annotator.get("/api/items/1").json()["item"]["draft"] is None
+    change = {"content": {"note": "why"}, "revision": 2, "replaces": done["judgement_id"]}
+    assert annotator.post_json("/api/items/1/draft", change).status_code == 200
+    assert annotator.get("/api/items/1").json()["item"]["draft"]["content"] == {"note": "why"}
+    for replaces in (True, "1", 1.5):
+        answer = annotator.post_json("/api/items/1/draft", {**change, "replaces": replaces})
+        assert answer.status_code == 422
+        assert "draft" in answer.json()["error"]
+
+
 def test_leases_are_renewed_while_held(annotator, clock) -> None:
     annotator.get("/api/next")
     clock.now += 1000

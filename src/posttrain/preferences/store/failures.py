@@ -27,7 +27,7 @@ class InvalidSubmission(DataError):
 
 
 class StaleJudgement(DataError):
-    """The judgement to be replaced is not the person's current one of that item; nothing was stored.
+    """What a judgement or a draft is to replace is not the person's current one of that item; nothing was stored.
 
     `current` is the number of the current one, None where there is none.
     """

@@ -16,7 +16,8 @@ def _refuse(what: str) -> Refusal:
     return Refusal(422, f"The judgement was not stored: {what}.", code="invalid")
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number; true and false, which Python counts among them, are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -35,7 +36,7 @@ def _is_tags(value: Any) -> bool:
 
 def _number(body: dict[str, Any], name: str) -> int | None:
     value = body.get(name)
-    if value is not None and not _is_whole(value):
+    if value is not None and not is_whole(value):
         raise _refuse(f"`{name}` is a whole number or null, not {value!r}")
     return value
 
@@ -53,9 +54,9 @@ def submission_of(
         raise _refuse("`submission_id` is a text that names this judgement and no other")
     ranks = None
     if kind == "ranking":
-        ranks = of_responses(_per_card(body, "ranks", num_cards, _is_whole, None), order_shown)
+        ranks = of_responses(_per_card(body, "ranks", num_cards, is_whole, None), order_shown)
     unacceptable = _per_card(body, "unacceptable", num_cards, lambda value: isinstance(value, bool), False)
-    grades = _per_card(body, "grades", num_cards, lambda value: value is None or _is_whole(value), None)
+    grades = _per_card(body, "grades", num_cards, lambda value: value is None or is_whole(value), None)
     tags = _per_card(body, "tags", num_cards, _is_tags, [])
     note, is_flagged, seconds = body.get("note", ""), body.get("is_flagged", False), body.get("seconds", 0)
     if not isinstance(note, str) or not isinstance(is_flagged, bool):

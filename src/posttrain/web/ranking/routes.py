@@ -3,7 +3,7 @@
 GET  /rank                          the page; ?item=12 opens that item
 GET  /api/next?besides=3,9          the next item for this person, other than these
 GET  /api/items/12                  an item they were given or have judged; reviewers see any
-POST /api/items/12/draft            what they have entered so far {content, revision}
+POST /api/items/12/draft            what they have entered so far {content, revision, replaces}
 POST /api/items/12/lease            still working at it
 POST /api/items/12/judgement        a judgement; the answer brings the next item
 GET  /api/items/12/diff?a=0&b=1     what differs between two cards
@@ -48,7 +48,7 @@ from posttrain.web.ranking.item_json import (
     judgement_json,
     prompt_messages,
 )
-from posttrain.web.ranking.judgement_body import submission_of
+from posttrain.web.ranking.judgement_body import is_whole, submission_of
 from posttrain.web.ranking.rendering import render_plain, warm_up
 from posttrain.web.ranking.text_difference import difference
 from posttrain.web.refusals import Refusal
@@ -104,16 +104,23 @@ def _item(request: Request) -> Response:
 
 def _draft(request: Request) -> Response:
     assignment, body = _assignment(request), json_body(request)
-    revision, content = body.get("revision"), body.get("content")
-    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(content, dict):
-        raise Refusal(422, "A draft is an object `content` and a number `revision`.", code="invalid")
+    revision, content, replaces = (body.get(name) for name in ("revision", "content", "replaces"))
+    is_draft = is_whole(revision) and isinstance(content, dict) and (replaces is None or is_whole(replaces))
+    if not is_draft:
+        raise Refusal(
+            422,
+            "A draft is an object `content`, a number `revision` and, for a change, the judgement that it `replaces`.",
+            code="invalid",
+        )
     item_id, person = assignment.item.item_id, request.state.annotator.id
     try:
-        saved = save_draft(_store(request), person, item_id, content, revision)
+        saved = save_draft(_store(request), person, item_id, content, revision, replaces=replaces)
     except StaleDraft as stale:
         stored = draft_of(_store(request), person, item_id)
         newer = None if stored is None else draft_json(stored)
         return JSONResponse({"error": str(stale), "code": "stale_draft", "draft": newer}, 409)
+    except StaleJudgement as stale:
+        return _stale_judgement(request, str(stale))
     return JSONResponse({"revision": saved.revision})
 
 
@@ -138,9 +145,7 @@ def _judgement(request: Request) -> Response:
     try:
         done = submit(_store(request), submission, needs_lease=not _is_reviewer(request))
     except StaleJudgement as stale:
-        earlier = _assignment(request).earlier
-        current = None if earlier is None else judgement_json(earlier)
-        return JSONResponse({"error": str(stale), "code": "stale_judgement", "current": current}, 409)
+        return _stale_judgement(request, str(stale))
     except InvalidSubmission as error:
         raise Refusal(422, str(error), code="invalid") from None
     answer: dict[str, Any] = {"judgement_id": done.judgement_id, "is_new": done.is_new}
@@ -148,6 +153,12 @@ def _judgement(request: Request) -> Response:
         besides = [number for number in body["besides"] if isinstance(number, int) and 0 <= number < 2**63]
         answer["next"] = _next_item_json(request, besides[:_MOST_BESIDES])
     return JSONResponse(answer)
+
+
+def _stale_judgement(request: Request, error: str) -> Response:
+    earlier = _assignment(request).earlier
+    current = None if earlier is None else judgement_json(earlier)
+    return JSONResponse({"error": error, "code": "stale_judgement", "current": current}, 409)
 
 
 def _difference(request: Request) -> Response:

@@ -18,16 +18,17 @@ export class Drafts {
 
   // The newer of the server's draft and this browser's, or null.
   newest(item) {
-    const isOfNow = (draft) => draft !== null && (draft.content?.replaces ?? null) === (item.earlier?.judgement_id ?? null);
-    // A draft that belongs to a judgement that was replaced since (in another tab) is history.
-    const [local, server] = [kept.kept(`draft.${item.id}`), item.draft].map((draft) => (isOfNow(draft) ? draft : null));
+    const { draft: server } = item;
+    const found = kept.kept(`draft.${item.id}`);
+    // One that belongs to a judgement that was replaced since (in another tab) is history; the server keeps none such.
+    const local = (found?.replaces ?? null) === (item.earlier?.judgement_id ?? null) ? found : null;
     return local !== null && (server === null || local.revision > server.revision) ? local : server;
   }
 
   save(item, content, seconds) {
     const before = kept.kept(`draft.${item.id}`)?.revision ?? item.draft?.revision ?? 0;
     const replaces = item.earlier?.judgement_id ?? null;
-    const draft = { content: { ...content, seconds, replaces }, revision: Math.max(before + 1, Date.now()) };
+    const draft = { content: { ...content, seconds }, revision: Math.max(before + 1, Date.now()), replaces };
     kept.keep(`draft.${item.id}`, draft);
     this.#unsaved = { item, draft };
     this.#later(QUIET_MILLISECONDS);
@@ -63,7 +64,7 @@ export class Drafts {
     try {
       await api.saveDraft(sent.item.id, sent.draft);
     } catch (error) {
-      // A newer draft of another tab, or an item that is no longer ours: the judgement will settle it.
+      // A newer draft or a judgement of another tab, or an item that is no longer ours: submitting will settle it.
       if (!(error instanceof api.Refused)) problem = error;
     }
     this.#saving = null;
