@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.people import name_key
 from posttrain.preferences.store.records import Assignment, NewItem, Submission
 from posttrain.preferences.store.schema import annotators
 
@@ -30,7 +31,13 @@ def fill(store: Store, num_items: int, people: tuple[str, ...] = ("anna",), **fi
 
 def add_person(store: Store, name: str, seed: int = 7) -> int:
     with store.writing() as connection:
-        row = {"name": name, "role": "annotator", "created_at": 0.0, "shuffle_seed": seed}
+        row = {
+            "name": name,
+            "name_key": name_key(name),
+            "role": "annotator",
+            "created_at": 0.0,
+            "shuffle_seed": seed,
+        }
         key = connection.execute(insert(annotators).values(row)).inserted_primary_key
         assert key is not None
         return int(key[0])

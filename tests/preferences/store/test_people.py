@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from posttrain.errors import ConfigError
 from posttrain.preferences.store import passwords
@@ -14,6 +16,7 @@ from posttrain.preferences.store.people import (
     add_annotator,
     annotator_named,
     list_annotators,
+    name_key,
     person_at_this_machine,
     somebody_can_sign_in,
 )
@@ -94,6 +97,34 @@ class TestNames:
                 add_annotator(store, name, "admin", by=BY)
         with pytest.raises(ConfigError, match="Did you mean Élise"):
             annotator_named(store, "Elise")
+
+    def test_of_two_servers_that_add_one_name_at_once_one_does(self, store):
+        """The second looks before the first has committed, where the database lets it."""
+        problems = []
+
+        def add_bob():
+            try:
+                add_annotator(store, "bob", "annotator", by=BY)
+            except ConfigError as error:
+                problems.append(str(error))
+
+        other = threading.Thread(target=add_bob)
+        with store.writing() as connection:
+            row = {"name": "Bob", "name_key": name_key("Bob"), "role": "admin"}
+            connection.execute(insert(annotators).values(**row, created_at=0.0, shuffle_seed=1))
+            other.start()
+            other.join(timeout=0.5)
+            assert problems == []  # it waits
+        other.join()
+        assert len(problems) == 1
+        assert "there is an annotator called 'Bob' already" in problems[0]
+        assert [person.name for person in list_annotators(store)] == ["Bob"]
+
+    @pytest.mark.parametrize("name", ["a\x00b", "a\ud800b", "b" * 10**6, ""])
+    def test_what_cannot_be_a_name_is_nobodys(self, store, name):
+        add_annotator(store, "bob", "annotator", by=BY)
+        with pytest.raises(ConfigError, match="no annotator called"):
+            annotator_named(store, name)
 
 
 class TestStates:

@@ -20,6 +20,7 @@ CREATE TABLE items (
 CREATE TABLE annotators (
     annotator_id INTEGER NOT NULL,
     name TEXT NOT NULL,
+    name_key TEXT NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('annotator', 'reviewer', 'admin')),
     password_hash TEXT,
     invite_hash TEXT,
@@ -28,7 +29,7 @@ CREATE TABLE annotators (
     disabled_at DOUBLE,
     shuffle_seed INTEGER NOT NULL,
     PRIMARY KEY (annotator_id),
-    UNIQUE (name),
+    UNIQUE (name_key),
     UNIQUE (invite_hash)
 );
 CREATE TABLE login_attempts (
@@ -107,6 +108,14 @@ CREATE TABLE drafts (
     content TEXT NOT NULL,
     revision INTEGER NOT NULL,
     updated_at DOUBLE NOT NULL,
+    PRIMARY KEY (annotator_id, item_id),
+    FOREIGN KEY(item_id) REFERENCES items (item_id),
+    FOREIGN KEY(annotator_id) REFERENCES annotators (annotator_id)
+);
+CREATE TABLE seen_others (
+    item_id INTEGER NOT NULL,
+    annotator_id INTEGER NOT NULL,
+    seen_at DOUBLE NOT NULL,
     PRIMARY KEY (annotator_id, item_id),
     FOREIGN KEY(item_id) REFERENCES items (item_id),
     FOREIGN KEY(annotator_id) REFERENCES annotators (annotator_id)

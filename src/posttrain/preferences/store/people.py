@@ -6,10 +6,10 @@ import difflib
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from posttrain.errors import ConfigError
@@ -48,6 +48,14 @@ class Annotator:
         return "invited" if self.invite_expires_at > now else "invite expired"
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person with the hash of their password, None where they have none."""
+
+    annotator: Annotator
+    password_hash: str | None = field(repr=False)
+
+
 def add_annotator(store: Store, name: str, role: str, *, by: Actor) -> Annotator:
     """A new person, who cannot sign in before there is an invite or a password.
 
@@ -56,15 +64,15 @@ def add_annotator(store: Store, name: str, role: str, *, by: Actor) -> Annotator
     name, role = checked_name(name), checked_role(role)
 
     def add(connection: Connection) -> Annotator:
-        taken = next((p.name for p in _all(connection) if p.name.casefold() == name.casefold()), None)
-        if taken is not None:
-            raise ConfigError(
-                f"there is an annotator called {taken!r} already. Take another name, or give that person a new "
-                f"invite: posttrain annotators invite {taken!r}"
-            )
+        if (taken := account_named(connection, name)) is not None:
+            raise _taken(taken.annotator.name)
         connection.execute(
             insert(annotators).values(
-                name=name, role=role, created_at=store.now(), shuffle_seed=secrets.randbits(53)
+                name=name,
+                name_key=name_key(name),
+                role=role,
+                created_at=store.now(),
+                shuffle_seed=secrets.randbits(53),
             )
         )
         audit.note(connection, store.now(), "annotator_added", by=by, subject=name, details={"role": role})
@@ -72,10 +80,8 @@ def add_annotator(store: Store, name: str, role: str, *, by: Actor) -> Annotator
 
     try:
         return store.write(add)
-    except IntegrityError:
-        raise ConfigError(
-            f"an annotator called {name!r} was added at this very moment by somebody else."
-        ) from None
+    except IntegrityError:  # another server was faster, which it could be in PostgreSQL
+        raise _taken(annotator_named(store, name).name) from None
 
 
 def list_annotators(store: Store) -> list[Annotator]:
@@ -103,10 +109,11 @@ def person_at_this_machine(store: Store, name: str, *, by: Actor) -> Annotator:
     ConfigError where the name is that of somebody who is no admin, or disabled: a name alone raises nobody's rights.
     """
     name = checked_name(name)
-    known = {person.name.casefold(): person for person in list_annotators(store)}
-    person = known.get(name.casefold())
-    if person is None:
+    with store.reading() as connection:
+        account = account_named(connection, name)
+    if account is None:
         return add_annotator(store, name, "admin", by=by)
+    person = account.annotator
     if person.disabled_at is not None or person.role != "admin":
         what = "disabled" if person.disabled_at is not None else f"known as {person.role}"
         raise ConfigError(
@@ -128,8 +135,8 @@ def checked_role(role: str) -> AnnotatorRole:
 
 def checked_name(name: str) -> str:
     """The name as it is stored. ConfigError for one that is empty, too long or has signs that could mislead."""
-    name = unicodedata.normalize("NFC", name).strip()
-    if not 1 <= len(name) <= _MAX_NAME_LENGTH or not _NAME.fullmatch(name):
+    name = _normal(name)
+    if not may_be_name(name):
         raise ConfigError(
             f"{name!r} cannot be an annotator's name: take 1 to {_MAX_NAME_LENGTH} letters, digits, spaces "
             "and any of @ + . ' - _"
@@ -137,23 +144,42 @@ def checked_name(name: str) -> str:
     return name
 
 
+def may_be_name(name: str) -> bool:
+    """Whether somebody can be called so: the right signs, and not too many of them."""
+    name = _normal(name)
+    return 1 <= len(name) <= _MAX_NAME_LENGTH and _NAME.fullmatch(name) is not None
+
+
 def name_key(name: str) -> str:
     """The same for all the ways in which a name may be typed to find its person."""
-    return unicodedata.normalize("NFC", name).strip().casefold()
+    # Names are compared by this and not in SQL: SQLite knows capitals of ASCII alone.
+    return _normal(name).casefold()
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def account_named(connection: Connection, name: str) -> Account | None:
+    """The account that this name, however spelled, stands for; None where there is none, in the same time."""
+    if not may_be_name(name):  # before the database, which does not take every text
+        return None
+    row = connection.execute(select(annotators).where(annotators.c.name_key == name_key(name))).one_or_none()
+    return None if row is None else Account(_annotator(row), row.password_hash)
 
 
 def find_annotator(connection: Connection, name: str) -> Annotator:
     """The person of this name, whatever its capitals. ConfigError that says the nearest name when there is none."""
-    known = _all(connection)
-    wanted = name_key(name)
-    person = next((person for person in known if person.name.casefold() == wanted), None)
-    if person is None:
-        near = difflib.get_close_matches(name, [person.name for person in known], n=1)
+    account = account_named(connection, name)
+    if account is None:
+        near = difflib.get_close_matches(
+            name[:_MAX_NAME_LENGTH], [person.name for person in _all(connection)], n=1
+        )
         hint = f" Did you mean {near[0]}?" if near else ""
         raise ConfigError(
             f"there is no annotator called {name!r}.{hint} posttrain annotators list shows who there is."
         )
-    return person
+    return account.annotator
 
 
 def change_annotator(connection: Connection, person: Annotator, **values: Any) -> None:
@@ -163,18 +189,25 @@ def change_annotator(connection: Connection, person: Annotator, **values: Any) -
     )
 
 
+def _taken(name: str) -> ConfigError:
+    return ConfigError(
+        f"there is an annotator called {name!r} already. Take another name, or give that person a new "
+        f"invite: posttrain annotators invite {name!r}"
+    )
+
+
 def _all(connection: Connection) -> list[Annotator]:
-    # Names are compared here and not in SQL: SQLite knows capitals of ASCII alone.
-    rows = connection.execute(select(annotators).order_by(annotators.c.annotator_id)).mappings()
-    return [
-        Annotator(
-            annotator_id=row["annotator_id"],
-            name=row["name"],
-            role=row["role"],
-            created_at=row["created_at"],
-            has_password=row["password_hash"] is not None,
-            invite_expires_at=row["invite_expires_at"],
-            disabled_at=row["disabled_at"],
-        )
-        for row in rows
-    ]
+    rows = connection.execute(select(annotators).order_by(annotators.c.annotator_id))
+    return [_annotator(row) for row in rows]
+
+
+def _annotator(row: Row[Any]) -> Annotator:
+    return Annotator(
+        annotator_id=row.annotator_id,
+        name=row.name,
+        role=row.role,
+        created_at=row.created_at,
+        has_password=row.password_hash is not None,
+        invite_expires_at=row.invite_expires_at,
+        disabled_at=row.disabled_at,
+    )

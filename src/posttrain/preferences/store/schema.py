@@ -4,6 +4,7 @@
     queue_entries 1─1 items        an item's place in the queue; changes all the time
     annotators                     people; web_sessions, login_attempts and audit_log say what they did
     leases, drafts                 who works at which item now, and what they have so far
+    seen_others                    who was shown what others said of which item
     judgements                     append-only; triggers refuse UPDATE and DELETE
     current_judgements             of each person and item the newest judgement
     guidelines, settings           what annotators are told, and how the queue hands out
@@ -99,7 +100,8 @@ annotators = Table(
     "annotators",
     metadata,
     Column("annotator_id", IdNumber, primary_key=True, autoincrement=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, unique=True),  # `people.name_key`: one person for all spellings
     Column("role", Text, CheckConstraint("role IN ('annotator', 'reviewer', 'admin')"), nullable=False),
     Column("password_hash", Text),
     Column("invite_hash", Text, unique=True),
@@ -179,6 +181,15 @@ drafts = Table(
     Column("content", JsonText, nullable=False),
     Column("revision", IdNumber, nullable=False),
     Column("updated_at", Double, nullable=False),
+    PrimaryKeyConstraint("annotator_id", "item_id"),
+)
+
+seen_others = Table(
+    "seen_others",
+    metadata,
+    Column("item_id", IdNumber, ForeignKey("items.item_id"), nullable=False),
+    Column("annotator_id", IdNumber, ForeignKey("annotators.annotator_id"), nullable=False),
+    Column("seen_at", Double, nullable=False),
     PrimaryKeyConstraint("annotator_id", "item_id"),
 )
 
