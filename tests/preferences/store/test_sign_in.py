@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
-from posttrain.preferences.store import passwords
+from posttrain.preferences.store import passwords, people
+from posttrain.preferences.store import sign_in as module
 from posttrain.preferences.store.audit import Actor, audit_entries
 from posttrain.preferences.store.invites import accept_invite, invite
 from posttrain.preferences.store.people import add_annotator
@@ -53,6 +54,33 @@ def test_of_many_guesses_at_once_no_more_than_the_limit_are_looked_at(store):
     assert not guess(200)
 
 
+def test_unknown_names_cost_what_wrong_passwords_cost(store, bob, monkeypatch):
+    """The same statements and one hash; no search through all names for the nearest one."""
+    hashed = []
+    monkeypatch.setattr(people.difflib, "get_close_matches", None)
+    monkeypatch.setattr(module, "is_password", lambda *given: hashed.append(given) is not None)
+
+    def work_of(name: str) -> tuple[list[str], int]:
+        statements: list[str] = []
+        hashed.clear()
+
+        def note(connection, cursor, statement, *rest):
+            statements.append(statement)
+
+        event.listen(store._engine, "before_cursor_execute", note)
+        assert sign_in(store, name, "a wrong password", address="192.0.2.1", session_length=DAY) is None
+        event.remove(store._engine, "before_cursor_execute", note)
+        return statements, len(hashed)
+
+    known = work_of("bob")
+    assert known[1] == 1
+    assert work_of("bobb") == known
+    for name in ("b" * 65, "b" * 10**6, "b\x00", "b\ud800", ""):  # refused before they are looked up
+        statements, num_hashed = work_of(name)
+        assert num_hashed == 1
+        assert not [one for one in statements if "FROM annotators" in one]
+
+
 def test_spellings_of_a_name_that_find_one_person_share_its_limit(store):
     add_annotator(store, "josé su", "annotator", by=Actor())
     spellings = ["josé su", "JOSÉ SU", "jose\u0301 su", "jo\u017fé su", " josé \u017fu "]
@@ -77,8 +105,6 @@ def test_of_many_who_use_one_invite_at_once_one_gets_in(store, bob):
 
 
 def test_a_person_who_is_disabled_while_the_password_is_hashed_stays_out(store, bob, monkeypatch):
-    import posttrain.preferences.store.sign_in as module
-
     def slowly(password, stored_hash):
         disable(store, "bob", by=Actor())
         return passwords.is_password(password, stored_hash)
@@ -89,8 +115,6 @@ def test_a_person_who_is_disabled_while_the_password_is_hashed_stays_out(store, 
 
 
 def test_a_password_that_is_changed_while_the_old_one_is_hashed_is_not_enough(store, bob, monkeypatch):
-    import posttrain.preferences.store.sign_in as module
-
     def slowly(password, stored_hash):
         matches = passwords.is_password(password, stored_hash)
         set_password(store, "bob", "another one for tests", by=Actor())

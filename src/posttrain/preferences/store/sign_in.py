@@ -13,12 +13,11 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from posttrain.errors import ConfigError
 from posttrain.preferences.store import audit
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.passwords import is_password
-from posttrain.preferences.store.people import Annotator, find_annotator, name_key
+from posttrain.preferences.store.people import Annotator, account_named, name_key
 from posttrain.preferences.store.schema import annotators, login_attempts
 from posttrain.preferences.store.sessions import begin_session
 
@@ -88,7 +87,9 @@ def sign_in(store: Store, name: str, password: str, *, address: str, session_len
     """
     name = name.strip()
     attempt = begin_attempt(store, name, address)
-    person, password_hash = _account(store, name)
+    with store.reading() as connection:
+        account = account_named(connection, name)  # one look-up by key, whether there is such a name or not
+    person, password_hash = (account.annotator, account.password_hash) if account else (None, None)
     matches = is_password(password, password_hash)
 
     def finish(connection: Connection) -> str | None:
@@ -104,16 +105,6 @@ def sign_in(store: Store, name: str, password: str, *, address: str, session_len
         return begin_session(connection, now, person.annotator_id, kind="password", length=session_length)
 
     return store.write(finish)
-
-
-def _account(store: Store, name: str) -> tuple[Annotator | None, str | None]:
-    with store.reading() as connection:
-        try:
-            person = find_annotator(connection, name)
-        except ConfigError:
-            return None, None
-        its_hash = select(annotators.c.password_hash).where(annotators.c.annotator_id == person.annotator_id)
-        return person, connection.scalar(its_hash)
 
 
 def _is_still_so(connection: Connection, person: Annotator, password_hash: str | None) -> bool:
