@@ -189,27 +189,49 @@ class TestStates:
     def test_the_page_keeps_one_admin_the_command_line_need_not(self, store, clock):
         for name in ("a", "b"):
             add_annotator(store, name, "admin", by=BY)
+            set_password(store, name, "four words for tests", by=BY)
         change_role(store, "b", "reviewer", by=ON_THE_PAGE)
         for change in (
             lambda by: disable(store, "a", by=by),
             lambda by: change_role(store, "a", "annotator", by=by),
         ):
-            with pytest.raises(ConfigError, match="a is the last admin"):
+            with pytest.raises(
+                ConfigError, match=r"a is the last admin who can sign in.*Invite another admin"
+            ):
                 change(ON_THE_PAGE)
         disable(store, "a", by=BY)
         assert annotator_named(store, "a").disabled_at == clock()
+
+    def test_admins_who_cannot_sign_in_do_not_count(self, store, clock):
+        for name in ("a", "b"):
+            add_annotator(store, name, "admin", by=BY)
+        set_password(store, "a", "four words for tests", by=BY)
+        with pytest.raises(ConfigError, match="a is the last admin who can sign in"):
+            disable(store, "a", by=ON_THE_PAGE)
+        invite(store, "b", by=BY)
+        clock.pass_seconds(8 * 24 * 3600)  # it has ended
+        with pytest.raises(ConfigError, match="a is the last admin who can sign in"):
+            change_role(store, "a", "reviewer", by=ON_THE_PAGE)
+        disable(store, "b", by=ON_THE_PAGE)  # takes nothing away
+        enable(store, "b", by=ON_THE_PAGE)
+        invite(store, "b", by=BY)
+        disable(store, "a", by=ON_THE_PAGE)
+        with pytest.raises(ConfigError, match="b is the last admin who can sign in"):
+            disable(store, "b", by=ON_THE_PAGE)
 
 
 class TestAudit:
     def test_a_change_that_is_refused_leaves_no_entry(self, store):
         add_annotator(store, "a", "admin", by=BY)
+        invite(store, "a", by=BY)
         with pytest.raises(ConfigError):
             disable(store, "a", by=ON_THE_PAGE)
         with pytest.raises(ConfigError):
             add_annotator(store, "A", "admin", by=BY)
         change_role(store, "a", "admin", by=BY)  # nothing changes
         assert [(entry.action, entry.annotator, entry.details) for entry in audit_entries(store)] == [
-            ("annotator_added", None, {"command_line_of": "somebody", "role": "admin"})
+            ("invited", None, {"command_line_of": "somebody"}),
+            ("annotator_added", None, {"command_line_of": "somebody", "role": "admin"}),
         ]
 
     def test_actions_are_those_that_are_known(self, store):

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from posttrain.errors import ConfigError
@@ -98,9 +98,14 @@ def annotator_named(store: Store, name: str) -> Annotator:
 
 def somebody_can_sign_in(store: Store) -> bool:
     """Whether anybody has a password or an open invite, so that a server for other machines has a use."""
-    can = or_(annotators.c.password_hash.is_not(None), annotators.c.invite_expires_at > store.now())
+    can = can_come_in(store.now())
     with store.reading() as connection:
         return bool(connection.scalar(select(exists().where(can, annotators.c.disabled_at.is_(None)))))
+
+
+def can_come_in(now: float) -> ColumnElement[bool]:
+    """Condition on people: they have a password or an open invite. Those who are disabled may have them too."""
+    return or_(annotators.c.password_hash.is_not(None), annotators.c.invite_expires_at > now)
 
 
 def person_at_this_machine(store: Store, name: str, *, by: Actor) -> Annotator:

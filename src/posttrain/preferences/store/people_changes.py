@@ -9,7 +9,13 @@ from posttrain.preferences.store import audit
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.passwords import hash_of_password
-from posttrain.preferences.store.people import Annotator, change_annotator, checked_role, find_annotator
+from posttrain.preferences.store.people import (
+    Annotator,
+    can_come_in,
+    change_annotator,
+    checked_role,
+    find_annotator,
+)
 from posttrain.preferences.store.schema import annotators
 from posttrain.preferences.store.sessions import end_all_sessions
 
@@ -30,7 +36,10 @@ def set_password(store: Store, name: str, password: str, *, by: Actor) -> None:
 
 
 def change_role(store: Store, name: str, role: str, *, by: Actor) -> None:
-    """Gives a person another role, from their next request on. ConfigError on the page when no admin would be left."""
+    """Gives a person another role, from their next request on.
+
+    ConfigError on the page when no admin who can sign in would be left.
+    """
     role = checked_role(role)
 
     def change(connection: Connection) -> None:
@@ -38,7 +47,7 @@ def change_role(store: Store, name: str, role: str, *, by: Actor) -> None:
         if person.role == role:
             return
         if person.role == "admin" and by.annotator_id is not None:
-            _keep_an_admin(connection, person)
+            _keep_an_admin(connection, person, store.now())
         change_annotator(connection, person, role=role)
         details = {"from": person.role, "to": role}
         audit.note(connection, store.now(), "role_changed", by=by, subject=person.name, details=details)
@@ -49,7 +58,8 @@ def change_role(store: Store, name: str, role: str, *, by: Actor) -> None:
 def disable(store: Store, name: str, *, by: Actor) -> None:
     """Lets a person in no more: sessions and invites end now, judgements stay.
 
-    ConfigError for the last admin, unless it is done at a command line, where another one can be made.
+    ConfigError for the last admin who can sign in, unless it is done at a command line, where another one can be
+    made.
     """
 
     def change(connection: Connection) -> None:
@@ -57,7 +67,7 @@ def disable(store: Store, name: str, *, by: Actor) -> None:
         if person.disabled_at is not None:
             return
         if person.role == "admin" and by.annotator_id is not None:
-            _keep_an_admin(connection, person)
+            _keep_an_admin(connection, person, store.now())
         change_annotator(
             connection, person, disabled_at=store.now(), invite_hash=None, invite_expires_at=None
         )
@@ -79,15 +89,17 @@ def enable(store: Store, name: str, *, by: Actor) -> None:
     store.write(change)
 
 
-def _keep_an_admin(connection: Connection, leaving: Annotator) -> None:
+def _keep_an_admin(connection: Connection, leaving: Annotator, now: float) -> None:
     """ConfigError when nobody else could manage people. Locks the admins, so that two cannot leave at once."""
-    admins = connection.scalars(
-        select(annotators.c.annotator_id)
+    admins = connection.execute(
+        select(annotators.c.annotator_id, can_come_in(now).label("can_come_in"))
         .where(annotators.c.role == "admin", annotators.c.disabled_at.is_(None))
         .with_for_update()
     ).all()
-    if set(admins) == {leaving.annotator_id}:
+    # Who has neither a password nor an open invite keeps nothing running, and leaving takes nothing away.
+    if {admin.annotator_id for admin in admins if admin.can_come_in} == {leaving.annotator_id}:
         raise ConfigError(
-            f"{leaving.name} is the last admin, and nobody could let people in afterwards. Make somebody else an "
-            "admin first."
+            f"{leaving.name} is the last admin who can sign in, and nobody could let people in afterwards. Invite "
+            "another admin first, or give somebody who signs in that role; or do this in the terminal, with "
+            "posttrain annotators."
         )
