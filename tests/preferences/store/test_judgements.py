@@ -7,7 +7,7 @@ import dataclasses
 import threading
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 from tests.preferences.store.examples import fill, item_of, judgement, new_items, skip
 
@@ -39,7 +39,8 @@ from posttrain.preferences.store.judgements import (
 )
 from posttrain.preferences.store.progress import annotator_progress, store_progress
 from posttrain.preferences.store.queue import next_item
-from posttrain.preferences.store.schema import judgements
+from posttrain.preferences.store.schema import judgements, seen_others
+from posttrain.preferences.store.seen_others import has_seen_others, note_seen_others
 from posttrain.preferences.store.settings import change_queue_settings
 
 
@@ -261,6 +262,25 @@ def test_a_draft_and_its_judgement_at_once_leave_no_draft(store):
         submit(store, judgement(item, anna), needs_lease=False)
         late.join()
         assert draft_of(store, anna, item) is None
+
+
+def test_who_has_seen_others_settles(store, clock):
+    anna, bob = fill(store, 2, ("anna", "bob"))
+    first = submit(store, judgement(1, anna), needs_lease=False).judgement_id
+    note_seen_others(store, anna, 1)
+    clock.pass_seconds(5)
+    note_seen_others(store, anna, 1)
+    with store.reading() as connection:
+        assert has_seen_others(connection, anna, 1)
+        assert not has_seen_others(connection, anna, 2)
+        assert not has_seen_others(connection, bob, 1)
+        assert connection.scalars(select(seen_others.c.seen_at)).all() == [clock.time - 5]
+    submit(store, judgement(1, anna, replaces=first))
+    submit(store, judgement(2, anna), needs_lease=False)
+    submit(store, judgement(1, bob), needs_lease=False)
+    assert [(own.item_id, own.annotator_id, own.settles) for own in all_judgements(store)] == [
+        (1, anna, False), (1, anna, True), (2, anna, False), (1, bob, False),
+    ]  # fmt: skip
 
 
 def test_drafts_go_forward_only_and_end_with_the_judgement(store, clock):

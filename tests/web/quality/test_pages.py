@@ -8,12 +8,14 @@ from tests.preferences.quality.team import Team
 from tests.web.quality.example_store import fill
 from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
+from posttrain.preferences.quality.report import quality_report
 from posttrain.preferences.quality.settling import settled_items
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.items import add_items
-from posttrain.preferences.store.judgements import judgements_of_item
+from posttrain.preferences.store.judgements import all_judgements, judgements_of_item
 from posttrain.preferences.store.people import person_at_this_machine
 from posttrain.preferences.store.records import NewItem
+from posttrain.preferences.store.settings import change_queue_settings
 from posttrain.web.app import create_app
 
 
@@ -133,6 +135,57 @@ def test_a_reviewers_judgement_settles_and_leads_to_the_next(team, visitor):
         == 303
     )
     assert len(judgements_of_item(team.store, first)) == 3
+
+
+@pytest.mark.parametrize("has_judged", [False, True])
+def test_who_has_read_what_others_say_settles_also_what_the_queue_gave_them(team, visitor, has_judged):
+    (item,) = team.add(1)
+    change_queue_settings(team.store, overlap=5)
+    team.says(team.anna, item, 0, 1)
+    given = visitor.get("/api/next").json()["item"]
+    assert not given["settles"]
+    body = {"kind": "ranking", "ranks": [0, 0]}
+    path = f"/api/items/{given['id']}/judgement"
+    first = None
+    if has_judged:
+        answer = visitor.post_json(path, {**body, "submission_id": "before"})
+        first = answer.json()["judgement_id"]
+    assert (
+        "any judgement of it that you give from here on settles it"
+        in visitor.get(f"/quality/items/{item}").text
+    )
+    assert visitor.get(f"/api/items/{given['id']}").json()["item"]["settles"]
+    answer = visitor.post_json(path, {**body, "submission_id": "after", "replaces": first})
+    assert answer.status_code == 200
+    theirs = [own for own in all_judgements(team.store) if own.annotator_id != team.anna]
+    assert [own.settles for own in theirs] == [False, True][not has_judged :]
+    report = quality_report(team.store)
+    assert report.num_judged_twice == has_judged, "what was said before reading stays evidence, and only that"
+
+
+def test_an_item_that_only_oneself_has_judged_is_still_judged_independently(team, visitor):
+    first, second = team.add(2)
+    change_queue_settings(team.store, overlap=5)
+    for item in (first, second):
+        text = visitor.get(f"/quality/items/{item}").text
+        assert "from here on settles it" not in text
+    given = visitor.get("/api/next").json()["item"]
+    assert not given["settles"]
+    skip = {"submission_id": "one", "kind": "skip"}
+    assert visitor.post_json(f"/api/items/{given['id']}/judgement", skip).status_code == 200
+    visitor.get(f"/quality/items/{first}")
+    assert not any(own.settles for own in all_judgements(team.store))
+    assert not visitor.get(f"/api/items/{given['id']}").json()["item"]["settles"]
+
+
+def test_who_has_read_a_known_answer_is_not_measured_by_it(store, visitor):
+    add_items(store, [NewItem("gold", "Q", ("a", "b"), gold_ranks=(0, 1))])
+    change_queue_settings(store, gold_every=1)
+    given = visitor.get("/api/next").json()["item"]
+    assert "You have now seen the known answer" in visitor.get("/quality/items/1").text
+    body = {"submission_id": "one", "kind": "ranking", "ranks": [0, 1]}
+    assert visitor.post_json(f"/api/items/{given['id']}/judgement", body).status_code == 200
+    assert [own.settles for own in all_judgements(store)] == [True]
 
 
 def test_a_form_that_is_behind_or_not_complete_stores_nothing(team, visitor):

@@ -21,6 +21,7 @@ from posttrain.preferences.store.schema import (
     queue_entries,
     responses,
 )
+from posttrain.preferences.store.seen_others import has_seen_others
 from posttrain.preferences.store.settings import read_queue_settings, renew_queue_version
 from posttrain.preferences.store.statements import insert_or_update, locking
 
@@ -137,7 +138,8 @@ def _insert(connection: Connection, submission: Submission, num_responses: int, 
             tags=submission.tags or ((),) * num_responses,
             note=submission.note,
             is_flagged=submission.is_flagged,
-            settles=submission.settles,
+            settles=submission.settles
+            or has_seen_others(connection, submission.annotator_id, submission.item_id),
             order_shown=submission.order_shown,
             guideline_version=submission.guideline_version,
             seconds=submission.seconds,

@@ -36,8 +36,9 @@ class NewItem:
 class Item:
     """A stored item. `priority`: higher is handed out earlier; `queue` is the targeted queue it was put in.
 
-    `num_judges` counts the people whose newest judgement of it is no skip, `overlap` how many are wanted. `is_open`
-    says that more are wanted than there are; items with `gold_ranks` never close.
+    `num_judges` counts the people whose newest judgement of it is no skip, `overlap` how many are wanted:
+    `own_overlap`, or as many as the store's setting says where that is None. `is_open` says that more are wanted than
+    there are; items with `gold_ranks` never close.
     """
 
     item_id: int
@@ -51,6 +52,7 @@ class Item:
     priority: float
     queue: str
     overlap: int
+    own_overlap: int | None
     num_judges: int
     is_open: bool
 
@@ -71,7 +73,7 @@ class Submission:
     `seconds` is the time worked at it. `replaces` is the judgement of this person that this one corrects.
     `submitted_at` is None for now; imports say when it was.
     `settles` says that a reviewer made it with everyone's judgements in view: it decides what holds for the item, and
-    what is said of agreement leaves it out.
+    what is said of agreement leaves it out. The store says so itself of who was shown what others said (`seen_others`).
     """
 
     submission_id: str

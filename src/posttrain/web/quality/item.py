@@ -19,6 +19,7 @@ from posttrain.preferences.store.items import get_item
 from posttrain.preferences.store.judgements import judgements_of_item
 from posttrain.preferences.store.people import list_annotators
 from posttrain.preferences.store.records import Item, Judgement
+from posttrain.preferences.store.seen_others import note_seen_others
 from posttrain.web.bodies import form_body
 from posttrain.web.pages import page
 from posttrain.web.quality import words
@@ -41,12 +42,16 @@ class JudgementRow:
 
 
 def item_page(request: Request) -> Response:
-    """The prompt, the responses, who ranked them how, and the form."""
+    """The prompt, the responses, who ranked them how, and the form. Who sees that judges no longer independently."""
     store: Store = request.app.state.store
     item = _item(request, store)
     judgements = judgements_of_item(store, item.item_id)
     settled_by = [own for own in judgements if own.settles]
-    own = next((one for one in judgements if one.annotator_id == request.state.annotator.id), None)
+    person: int = request.state.annotator.id
+    own = next((one for one in judgements if one.annotator_id == person), None)
+    sees_others = item.gold_ranks is not None or any(one.annotator_id != person for one in judgements)
+    if sees_others:
+        note_seen_others(store, person, item.item_id)
     texts = render_together(list(item.responses))
     return page(
         request,
@@ -59,6 +64,7 @@ def item_page(request: Request) -> Response:
         ],
         rows=_rows(store, judgements),
         own=own,
+        sees_others=sees_others,
         is_settled=bool(settled_by),
         gold=item.gold_ranks,
         disagreement=_disagreement(store, item.item_id),

@@ -35,6 +35,7 @@ from posttrain.preferences.store.judgements import history, submit
 from posttrain.preferences.store.progress import annotator_progress
 from posttrain.preferences.store.queue import next_item, renew_lease
 from posttrain.preferences.store.records import Assignment
+from posttrain.preferences.store.seen_others import has_seen_others
 from posttrain.preferences.store.store_mark import store_mark
 from posttrain.web.access import may
 from posttrain.web.bodies import json_body
@@ -232,10 +233,15 @@ def _is_reviewer(request: Request) -> bool:
 
 
 def _settles(request: Request, assignment: Assignment) -> bool:
-    """Whether a reviewer has opened what was not handed to them: they have seen what others say of it."""
-    if not _is_reviewer(request) or assignment.lease_expires_at is not None:
+    """Whether a reviewer decides what holds: they opened what was not handed to them, or saw what others say of it."""
+    if not _is_reviewer(request):
         return False
-    return assignment.earlier is None or assignment.earlier.settles
+    if assignment.earlier is None and assignment.lease_expires_at is None:
+        return True
+    if assignment.earlier is not None and assignment.earlier.settles:
+        return True
+    with _store(request).reading() as connection:
+        return has_seen_others(connection, request.state.annotator.id, assignment.item.item_id)
 
 
 def _assignment(request: Request) -> Assignment:
