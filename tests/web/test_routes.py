@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
+from posttrain import web
 from posttrain.errors import DataError
 from posttrain.preferences.store.failures import StoreUnavailable
 from posttrain.web.access import ROLES, may
@@ -274,6 +276,15 @@ def test_an_unchanged_static_file_costs_no_bytes(store):
     assert first.headers["content-type"] == "text/css; charset=utf-8"
     again = visitor.get("/static/page.css", If_None_Match=first.headers["etag"])
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_static_files_are_read_once(store, monkeypatch):
+    folder = Path(web.__file__).parent / "static"
+    expected = {name: (folder / name).read_bytes() for name in ("page.css", "ranking/ranks.js")}
+    visitor = Visitor(create_app(store, access=LOCAL))
+    for reading in ("rglob", "read_bytes"):
+        monkeypatch.setattr(Path, reading, None)
+    assert {name: visitor.get(f"/static/{name}").content for name in expected} == expected
 
 
 def test_unknown_paths_and_methods(store):

@@ -28,11 +28,12 @@ from posttrain.web.refusals import (
 )
 from posttrain.web.routes import SecuredRoute, secured
 from posttrain.web.security_headers import SecurityHeaders
-from posttrain.web.static_files import static_file
+from posttrain.web.static_files import static_file, static_files
 
 
 def create_app(store: Store, *, access: Access) -> Starlette:
     """The pages of a store. The caller closes the store."""
+    static_files()  # read now, and not while the first visitors wait
     return app_of_routes(
         [
             secured("/static/{path:path}", static_file, role="anyone"),
