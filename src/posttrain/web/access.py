@@ -45,7 +45,7 @@ class Access:
     is_https: bool = False
     """Browsers reach the server through a proxy that speaks https: cookies are kept from plain http."""
     session_length: timedelta = timedelta(hours=24)
-    """A session ends this long after it was last used."""
+    """A session ends this long after it was last used, and `sessions.MAX_AGE` after it began."""
 
     @classmethod
     def local(cls, *, token: str, annotator: str, port: int = 8042) -> Access:

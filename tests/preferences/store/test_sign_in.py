@@ -146,6 +146,19 @@ def test_a_session_lasts_while_it_is_used(store, clock, bob):
         assert session_holder(store, other, length=DAY) is None
 
 
+@pytest.mark.parametrize("length", [DAY, timedelta(days=365)])
+def test_a_session_ends_90_days_after_it_began_however_much_it_is_used(store, clock, bob, length):
+    with store.writing() as connection:
+        secret = begin_session(connection, store.now(), bob, kind="password", length=length)
+    for _ in range(2 * 90 - 1):
+        clock.pass_seconds(43_200)
+        assert session_holder(store, secret, length=length) is not None
+    clock.pass_seconds(43_199)
+    assert session_holder(store, secret, length=length) is not None
+    clock.pass_seconds(1)
+    assert session_holder(store, secret, length=length) is None
+
+
 def test_ended_sessions_are_gone_and_expired_ones_swept_out(store, clock, bob):
     with store.writing() as connection:
         first = begin_session(connection, store.now(), bob, kind="printed", length=DAY)

@@ -22,6 +22,9 @@ SessionKind = Literal["password", "printed"]
 RENEWAL_SECONDS: Final = 300.0
 """How often it is noted that a session is in use: not with each request, for that would be a write each time."""
 
+MAX_AGE: Final = timedelta(days=90)
+"""A session ends this long after it began, however much it is used: then it takes the password again."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionHolder:
@@ -36,7 +39,10 @@ class SessionHolder:
 def begin_session(
     connection: Connection, now: float, annotator_id: int, *, kind: SessionKind, length: timedelta
 ) -> str:
-    """The secret of a new session, told once. It ends `length` after it was last used. Sweeps ended ones out."""
+    """The secret of a new session, told once. It ends `length` after it was last used, and `MAX_AGE` from now.
+
+    Sweeps ended ones out.
+    """
     secret = secrets.token_urlsafe(32)
     connection.execute(delete(web_sessions).where(web_sessions.c.expires_at <= now))
     connection.execute(
@@ -46,7 +52,7 @@ def begin_session(
             kind=kind,
             created_at=now,
             last_seen_at=now,
-            expires_at=now + length.total_seconds(),
+            expires_at=_end(now, now, length),
         )
     )
     return secret
@@ -59,7 +65,7 @@ def session_holder(store: Store, secret: str, *, length: timedelta) -> SessionHo
     now, hashed = store.now(), hash_of_secret(secret)
     query = (
         select(annotators.c.annotator_id, annotators.c.name, annotators.c.role, web_sessions.c.kind)
-        .add_columns(web_sessions.c.last_seen_at)
+        .add_columns(web_sessions.c.created_at, web_sessions.c.last_seen_at)
         .select_from(web_sessions.join(annotators))
         .where(web_sessions.c.token_hash == hashed, web_sessions.c.expires_at > now)
         .where(annotators.c.disabled_at.is_(None))
@@ -69,13 +75,17 @@ def session_holder(store: Store, secret: str, *, length: timedelta) -> SessionHo
     if row is None:
         return None
     if now - row.last_seen_at > RENEWAL_SECONDS:
-        renewed = {"last_seen_at": now, "expires_at": now + length.total_seconds()}
+        renewed = {"last_seen_at": now, "expires_at": _end(row.created_at, now, length)}
         store.write(
             lambda connection: connection.execute(
                 update(web_sessions).where(web_sessions.c.token_hash == hashed).values(**renewed)
             )
         )
     return SessionHolder(row.annotator_id, row.name, row.role, row.kind)
+
+
+def _end(created_at: float, now: float, length: timedelta) -> float:
+    return min(now + length.total_seconds(), created_at + MAX_AGE.total_seconds())
 
 
 def end_session(connection: Connection, secret: str) -> None:
