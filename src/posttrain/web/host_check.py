@@ -25,6 +25,17 @@ def host_of(authority: str) -> str | None:
     return match[1].strip("[]").rstrip(".").lower() if match else None
 
 
+def is_of_this_machine(authority: str) -> bool:
+    """Whether this Host header is what a machine calls itself: from another one it leads elsewhere."""
+    host = host_of(authority)
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def may_be_called(authority: str, access: Access) -> bool:
     """Whether this Host header is one of ours."""
     host = host_of(authority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from tests.web.visitor import ACCOUNTS, LOCAL, PASSWORD, Visitor, add_person
 
 from posttrain.preferences.store.audit import Actor, audit_entries, note_alone
@@ -22,7 +23,8 @@ def test_adding_shows_the_invite_once_and_it_works(store):
     admin = Visitor(app).open_printed_address()
     answer = admin.post_form("/annotators/add", name="bob", role="reviewer")
     assert "bob is added." in answer.text
-    assert "open to this machine alone" in answer.text
+    assert "on this machine alone" in answer.text
+    assert "--host 0.0.0.0" in answer.text
     path = invite_in(answer.text)
     assert path is not None
     assert invite_in(admin.get("/annotators").text) is None
@@ -89,7 +91,23 @@ def test_behind_https_the_invite_says_https(store):
     admin.get("/annotators")
     answer = admin.post_form("/annotators/add", name="bob", role="annotator")
     assert 'id="invite">https://rank.example.org/invite/' in answer.text
-    assert "open to this machine alone" not in answer.text
+    assert "on this machine alone" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "is_noticed"),
+    [("127.0.0.1:8042", True), ("localhost:8042", True), ("[::1]:8042", True), ("192.0.2.1:8042", False)],
+)
+def test_an_invite_that_leads_nowhere_from_elsewhere_says_so(store, host, is_noticed):
+    """An admin who sits at the server opens the page by an address that others cannot use."""
+    add_person(store, "root", "admin")
+    admin = Visitor(create_app(store, access=ACCOUNTS), host=host)
+    admin.sign_in("root")
+    admin.get("/annotators")
+    text = admin.post_form("/annotators/add", name="bob", role="annotator").text
+    assert f'id="invite">http://{host}/invite/' in text
+    assert (f"in the place of <code>{host}</code>" in text) == is_noticed
+    assert "--host" not in text
 
 
 class TestAuditPage:

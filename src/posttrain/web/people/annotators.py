@@ -19,6 +19,7 @@ from posttrain.preferences.store.people import AnnotatorRole, add_annotator, ann
 from posttrain.preferences.store.people_changes import change_role, disable, enable
 from posttrain.web.access import Access
 from posttrain.web.bodies import form_body
+from posttrain.web.host_check import is_of_this_machine
 from posttrain.web.identity import actor_of
 from posttrain.web.pages import as_sentence, page
 from posttrain.web.refusals import Refusal
@@ -117,5 +118,7 @@ def _page(
         # The Host header was checked: it is a name or address by which this server is reached.
         invite_address=f"{scheme}://{request.headers['host']}/invite/{secret}" if secret else "",
         invite_days=INVITE_LENGTH.days,
-        is_local=access.is_local and not access.is_https,
+        host=request.headers["host"],
+        is_of_this_machine=is_of_this_machine(request.headers["host"]),
+        is_local=access.is_local,
     )
