@@ -7,7 +7,7 @@ from typing import Final, cast
 from posttrain.data.record_files import BadRecord, Record
 from posttrain.types import FinishReason
 
-_KNOWN: Final = ("eos", "stop", "length")
+_KNOWN: Final = ("eos", "stop", "length", "")  # "" where it is not known of this response alone
 
 
 def read_finish_reasons(record: Record, num_responses: int) -> tuple[FinishReason, ...]:

@@ -15,10 +15,11 @@ from posttrain.preferences.importing.imported import without_gaps
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.guidelines import publish_guidelines
-from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.items import add_items, iterate_items
 from posttrain.preferences.store.judgements import submit
 from posttrain.preferences.store.people import add_annotator
 from posttrain.preferences.store.records import NewItem, Submission
+from posttrain.preferences.store.settings import change_queue_settings
 
 ANY_TEXT = st.text(
     st.characters(exclude_categories=()) | st.sampled_from("\ud800\0\n\"'"), min_size=1, max_size=12
@@ -53,10 +54,11 @@ def stores(draw: Any, text: st.SearchStrategy[str] = ANY_TEXT, prompt: Any = PRO
                 external_id=f"q/{number}",
                 prompt=draw(prompt),
                 responses=responses,
-                finish_reasons=draw(st.just(()) | st.lists(st.sampled_from(["eos", "stop", "length"]), min_size=size, max_size=size).map(tuple)),
+                finish_reasons=draw(st.just(()) | st.lists(st.sampled_from(["eos", "stop", "length", ""]), min_size=size, max_size=size).map(tuple)),
                 models=draw(st.just(()) | st.lists(TEXT, min_size=size, max_size=size).map(tuple)),
                 columns=draw(COLUMNS),
                 gold_ranks=draw(st.none() | ranks),
+                overlap=draw(st.none() | st.integers(1, 9)),
             )
         )  # fmt: skip
         for person in draw(st.lists(st.sampled_from(["anna", "bo", "chris o'hara"]), unique=True)):
@@ -142,3 +144,19 @@ def test_parquet_gives_the_same_bytes(content):
         first = exported(where, "first.jsonl")
         second = exported(imported(exported(where, "table.parquet")), "second.jsonl")
         assert second.read_bytes() == first.read_bytes()
+
+
+def test_an_item_keeps_how_many_are_to_judge_it(tmp_path):
+    """Its own number, not the one that the store's setting gives it."""
+    wanted = (3, None)
+    items = [NewItem(f"q/{overlap}", "?", ("a", "b"), ("eos", ""), overlap=overlap) for overlap in wanted]
+    said = {"kind": "ranking", "ranks": (0, 1), "order_shown": (0, 1), "submitted_at": 5.0}
+    where = made(tmp_path, items, [(0, "anna", said), (1, "anna", said)])
+    for name in ("one.jsonl", "two.parquet"):
+        with open_store(imported(exported(where, name))) as store:
+            change_queue_settings(store, overlap=2)
+            found = list(iterate_items(store))
+            assert [item.own_overlap for item in found] == [*wanted]
+            assert [item.overlap for item in found] == [3, 2]
+            assert [item.is_open for item in found] == [True, True]
+            assert found[0].finish_reasons == ("eos", "")

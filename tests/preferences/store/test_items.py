@@ -55,7 +55,7 @@ def test_what_is_not_known_stays_unknown(store):
     add_items(store, [NewItem("q", "text", ("a", "b"))])
     got = get_item(store, 1)
     assert (got.finish_reasons, got.models, got.gold_ranks, got.columns) == ((), (), None, {})
-    assert got.overlap == 1  # the store's
+    assert (got.overlap, got.own_overlap) == (1, None)  # the store's
 
 
 def test_items_are_numbered_in_order_and_read_in_order(store):
@@ -104,6 +104,8 @@ def test_columns_are_the_same_in_any_order(store):
     [
         (NewItem("q", "p", ("a",)), "has 1 responses; people rank 2 to 8"),
         (NewItem("q", "p", ("a",) * 9), "has 9 responses"),
+        (NewItem("q", "p", ("a",) * 8), "all have the same text"),
+        (NewItem("q", "p", ("a", "b"), ("eos", "done")), "finish reason 'done'; there are eos, stop, length"),
         (NewItem("", "p", ("a", "b")), "needs a name"),
         (NewItem("q\x00", "p", ("a", "b")), "needs a name"),
         (NewItem("q\ud800", "p", ("a", "b")), "needs a name"),

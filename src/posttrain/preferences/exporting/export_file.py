@@ -25,8 +25,8 @@ ExportFormat = Literal["rankings", "pairs", "grades"]
 _COLUMNS: Final[dict[ExportFormat, tuple[str, ...]]] = {
     "rankings": (
         "id", "item", "prompt", "prompt_is_text", "responses", "finish_reasons", "models", "columns", "gold_ranks",
-        "annotator", "submission_id", "kind", "ranks", "unacceptable", "grades", "tags", "note", "is_flagged",
-        "order_shown", "guideline_version", "seconds", "submitted_at", "settles", "earlier", "guidelines",
+        "overlap", "annotator", "submission_id", "kind", "ranks", "unacceptable", "grades", "tags", "note",
+        "is_flagged", "order_shown", "guideline_version", "seconds", "submitted_at", "settles", "earlier", "guidelines",
     ),
     "pairs": ("id", "prompt", "chosen", "rejected", "annotator", "weight"),
     "grades": ("id", "prompt", "completion", "label", "grade", "is_unacceptable", "annotator", "weight"),
@@ -55,7 +55,8 @@ def export_store(
 ) -> ExportReport:
     """Everything that holds at one moment, in the file, whole or not at all.
 
-    `rankings` loses nothing: importing it into a new store and exporting that gives the same bytes. `pairs` are TRL's
+    `rankings` loses nothing of a judgement and its item: importing it into a new store and exporting that gives the
+    same bytes (`ranking_rows` says what of the store is not in it). `pairs` are TRL's
     prompt, chosen and rejected, `ties` says what becomes of equal ranks; `grades` are single responses with a label
     that is true from `good_from` up. Both leave out responses that were cut by length unless `cut` is "keep".
     ConfigError for a file that is there or cannot be, DataError where there is nothing to write.

@@ -2,7 +2,8 @@
 
 id                  item and annotator: "q/1/anna"
 item                the item's name in the store
-prompt, responses   what was judged; `finish_reasons`, `models`, `gold_ranks`, `columns` where the item has them
+prompt, responses   what was judged; `finish_reasons`, `models`, `gold_ranks`, `columns` where the item has them,
+                    and `overlap` where it has one of its own
 kind                ranking, cannot_rank or skip; `ranks` with a ranking, 0 the best, equal for a tie
 annotator           who said it
 unacceptable, grades, tags   an entry for each response
@@ -10,6 +11,10 @@ note, is_flagged, settles, seconds, submitted_at, guideline_version, submission_
 order_shown         order_shown[place] is the response whose card stood there
 earlier             what this judgement corrected, oldest first, in the same words
 guidelines          in the first row: the texts of all versions that are named
+
+Not in it: items of which nobody has said anything; how the queue stands (its settings, priorities, targeted queues);
+drafts; roles and passwords of people, the audit log; when an item came in and from which file. To keep
+those, copy the store itself.
 
 Columns that say nothing are left out of a row. `posttrain reward-model` reads these rows as they are.
 """
@@ -55,6 +60,7 @@ def _row(judged: JudgedItem, said: Said) -> dict[str, Any]:
         "models": list(item.models),
         "columns": dict(item.columns),
         "gold_ranks": None if item.gold_ranks is None else list(item.gold_ranks),
+        "overlap": item.own_overlap,
         "annotator": said.annotator,
         **_said(said.judgement),
         "earlier": [_filled(_said(judgement)) for judgement in said.earlier],

@@ -37,6 +37,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "label": "bool",
     "guideline_version": _WHOLE,
     "grade": _WHOLE,
+    "overlap": _WHOLE,
     "seconds": "double",
     "submitted_at": "double",
     "weight": "double",

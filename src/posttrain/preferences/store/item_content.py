@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from posttrain.errors import DataError
 from posttrain.preferences.store.ranks import reason_against_ranks
 from posttrain.preferences.store.records import NewItem
+from posttrain.types import FinishReason
 
 MIN_RESPONSES: Final = 2
 MAX_RESPONSES: Final = 8
+_FINISH_REASONS: Final = frozenset((*get_args(FinishReason), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,17 @@ def check_item(item: NewItem) -> CheckedItem:
         raise refused(item, "needs a name that is not empty and holds neither NUL nor half a surrogate pair")
     if not MIN_RESPONSES <= num_responses <= MAX_RESPONSES:
         raise refused(item, f"has {num_responses} responses; people rank {MIN_RESPONSES} to {MAX_RESPONSES}")
+    if len(set(item.responses)) < 2:
+        raise refused(item, "has responses that all have the same text, so there is nothing to rank")
     for what, values in (("finish reasons", item.finish_reasons), ("models", item.models)):
         if values and len(values) != num_responses:
             raise refused(item, f"has {len(values)} {what} for {num_responses} responses")
+    if unknown_reasons := [reason for reason in item.finish_reasons if reason not in _FINISH_REASONS]:
+        raise refused(
+            item,
+            f"has the finish reason {unknown_reasons[0]!r}; there are {', '.join(get_args(FinishReason))}, and '' where "
+            "it is not known",
+        )
     if not all(_is_plain(name) for name in item.models):
         raise refused(item, "names a model with NUL or half a surrogate pair")
     if item.gold_ranks is not None and (reason := reason_against_ranks(item.gold_ranks, num_responses)):

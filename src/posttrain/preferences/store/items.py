@@ -131,7 +131,7 @@ def _item(row: Row[Any], written: list[Row[Any]], overlap: int) -> Item:
     values = row._mapping
     reasons = tuple(response.finish_reason for response in written)
     models = tuple(response.model for response in written)
-    gold_ranks = values[items.c.gold_ranks]
+    gold_ranks, own_overlap = values[items.c.gold_ranks], values[queue_entries.c.overlap]
     return Item(
         item_id=values[items.c.item_id],
         external_id=values[items.c.external_id],
@@ -143,7 +143,8 @@ def _item(row: Row[Any], written: list[Row[Any]], overlap: int) -> Item:
         gold_ranks=None if gold_ranks is None else tuple(gold_ranks),
         priority=0.0 - values[queue_entries.c.queue_key],  # 0.0 rather than -0.0
         queue=values[queue_entries.c.queue],
-        overlap=overlap if values[queue_entries.c.overlap] is None else values[queue_entries.c.overlap],
+        overlap=overlap if own_overlap is None else own_overlap,
+        own_overlap=own_overlap,
         num_judges=values[queue_entries.c.num_judges],
         is_open=values[queue_entries.c.is_open],
     )
