@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from posttrain.errors import PosttrainError
 from posttrain.preferences.store.failures import StoreUnavailable
+from posttrain.web.json_response import JSONResponse
 from posttrain.web.pages import as_sentence, page
 from posttrain.web.security_headers import SECURITY_HEADERS
 

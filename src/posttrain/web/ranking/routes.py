@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from posttrain.preferences.store.assignments import assignment_of
 from posttrain.preferences.store.database import Store
@@ -39,6 +39,7 @@ from posttrain.preferences.store.seen_others import has_seen_others
 from posttrain.preferences.store.store_mark import store_mark
 from posttrain.web.access import may
 from posttrain.web.bodies import json_body
+from posttrain.web.json_response import JSONResponse
 from posttrain.web.pages import page
 from posttrain.web.ranking.item_json import (
     at_places,
