@@ -43,10 +43,10 @@ def check_item(item: NewItem) -> CheckedItem:
         if values and len(values) != num_responses:
             raise refused(item, f"has {len(values)} {what} for {num_responses} responses")
     if unknown_reasons := [reason for reason in item.finish_reasons if reason not in _FINISH_REASONS]:
+        known = ", ".join(get_args(FinishReason))
         raise refused(
             item,
-            f"has the finish reason {unknown_reasons[0]!r}; there are {', '.join(get_args(FinishReason))}, and '' where "
-            "it is not known",
+            f"has the finish reason {unknown_reasons[0]!r}; there are {known}, and '' where it is not known",
         )
     if not all(_is_plain(name) for name in item.models):
         raise refused(item, "names a model with NUL or half a surrogate pair")
