@@ -8,7 +8,7 @@ import re
 import pytest
 from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 
-from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.items import add_items, get_item
 from posttrain.preferences.store.records import NewItem
 from posttrain.web.app import create_app
 from posttrain.web.csrf import SAFE_METHODS
@@ -73,15 +73,16 @@ FORM_FIELDS = [
 def admin(store):
     add_items(store, [NewItem(f"item {n}", "Which?", ("this", "that")) for n in range(3)])
     visitor = Visitor(create_app(store, access=LOCAL)).open_printed_address()
-    assert visitor.get("/api/next").json()["item"]["id"] == 1
+    assert visitor.get("/api/next").json()["item"]["number"] == 1
     return visitor
 
 
-def paths(app, methods, *, number="1"):
-    """Each route that takes one of the methods, with the number in the place of its parameters."""
+def paths(app, methods, *, number=None):
+    """Each route that takes one of the methods, with the number (that of the first item) in the place of parameters."""
+    public = number or str(get_item(app.state.store, 1).public_id)
     return sorted(
         {
-            re.sub(r"\{[^}]*\}", number, route.path)
+            re.sub(r"\{[^}]*\}", number or "1", route.path.replace("{public_id:int}", public))
             for route in app.routes
             if set(route.methods) & set(methods)
         }

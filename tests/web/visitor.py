@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store
+from posttrain.preferences.store.items import get_item
 from posttrain.preferences.store.people import add_annotator
 from posttrain.preferences.store.people_changes import set_password
 from posttrain.web.access import Access
@@ -60,6 +61,10 @@ class Visitor:
         if answer.status_code == 303:
             self.get("/audit")  # a page with a token, whatever the role: a refusal has one too
         return answer
+
+    def path_of(self, item_id: int, rest: str = "") -> str:
+        """The address of an item of the app's store, which has a random number in it."""
+        return f"/api/items/{get_item(self.client.app.state.store, item_id).public_id}{rest}"  # type: ignore[attr-defined]
 
     def cookie(self, what: str) -> str | None:
         """The value of the cookie of a session or a visit."""

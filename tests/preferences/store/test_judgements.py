@@ -327,12 +327,29 @@ def test_progress_counts_what_counts(store, clock):
     assert item_of(next_item(store, bob)) == 2
     mine = annotator_progress(store, anna)
     assert (mine.num_ranked, mine.num_cannot_rank, mine.num_skipped, mine.num_judged) == (1, 1, 1, 2)
-    assert (mine.num_items, mine.num_open) == (4, 3)
+    assert (mine.num_items, mine.num_open) == (4, 1)
     everyone = store_progress(store)
     assert (everyone.num_items, everyone.num_closed, everyone.num_wanted, everyone.num_judged) == (4, 1, 8, 3)
     assert (everyone.num_leased, everyone.num_judgements, everyone.num_over_overlap) == (1, 4, 0)
     change_queue_settings(store, overlap=1)
     assert store_progress(store).num_over_overlap == 1
+
+
+def test_a_persons_numbers_move_alike_after_ordinary_items_and_known_answers(store):
+    anna, bob = fill(store, 3, ("anna", "bob"))
+    add_items(store, new_items(2, start=50, gold_ranks=(0, 0, 0)))
+
+    def numbers(person):
+        progress = annotator_progress(store, person)
+        return progress.num_judged + progress.num_skipped, progress.num_open, progress.num_items
+
+    assert numbers(anna) == (0, 3, 3), "while none are handed out they are not to be had"
+    change_queue_settings(store, gold_every=2, overlap=2)
+    assert numbers(anna) == (0, 5, 5)
+    for step, item in enumerate((4, 1, 5, 2, 3), start=1):
+        submit(store, (skip if item in (5, 2) else judgement)(item, anna), needs_lease=False)
+        assert numbers(anna) == (step, 5 - step, 5)
+    assert numbers(bob) == (0, 5, 5)
 
 
 def test_known_answers_are_counted_apart(store):

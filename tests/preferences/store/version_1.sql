@@ -8,6 +8,7 @@ CREATE TABLE schema_version (
 CREATE TABLE items (
     item_id INTEGER NOT NULL,
     external_id TEXT NOT NULL,
+    public_id BIGINT NOT NULL,
     content_hash TEXT NOT NULL,
     prompt TEXT NOT NULL,
     columns TEXT NOT NULL,
@@ -15,7 +16,8 @@ CREATE TABLE items (
     source TEXT NOT NULL,
     added_at DOUBLE NOT NULL,
     PRIMARY KEY (item_id),
-    UNIQUE (external_id)
+    UNIQUE (external_id),
+    UNIQUE (public_id)
 );
 CREATE TABLE annotators (
     annotator_id INTEGER NOT NULL,
@@ -98,6 +100,7 @@ CREATE TABLE leases (
     annotator_id INTEGER NOT NULL,
     leased_at DOUBLE NOT NULL,
     expires_at DOUBLE NOT NULL,
+    own_number INTEGER NOT NULL,
     PRIMARY KEY (item_id, annotator_id),
     FOREIGN KEY(item_id) REFERENCES items (item_id),
     FOREIGN KEY(annotator_id) REFERENCES annotators (annotator_id)
@@ -160,6 +163,7 @@ CREATE TABLE current_judgements (
     item_id INTEGER NOT NULL,
     judgement_id INTEGER NOT NULL,
     kind TEXT NOT NULL,
+    own_number INTEGER,
     PRIMARY KEY (annotator_id, item_id),
     FOREIGN KEY(annotator_id) REFERENCES annotators (annotator_id),
     FOREIGN KEY(item_id) REFERENCES items (item_id),

@@ -12,7 +12,7 @@ from tests.web.ranking.live_server import TOKEN, free_port, live_server
 
 from posttrain.preferences.store.audit import Actor
 from posttrain.preferences.store.database import Store, open_store
-from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.items import add_items, get_item
 from posttrain.preferences.store.judgements import current_judgements
 from posttrain.preferences.store.people import person_at_this_machine
 from posttrain.preferences.store.records import Judgement, NewItem
@@ -47,6 +47,10 @@ class Site:
 
     def judgements(self) -> list[Judgement]:
         return list(current_judgements(self.store))
+
+    def address_of(self, item_id: int) -> str:
+        """The page with that item of the store."""
+        return f"{self.url}/rank?item={get_item(self.store, item_id).public_id}"
 
     def open(self, **options: Any) -> Any:
         """A page signed in by the printed address, with the first item in view."""

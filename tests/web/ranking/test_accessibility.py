@@ -28,7 +28,7 @@ def test_axe_finds_nothing_serious(start_site, scheme: str, width: int) -> None:
     site = start_site(EXAMPLES)
     page = site.open(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
     for item in (1, 2, 3):
-        page.goto(f"{site.url}/rank?item={item}")
+        page.goto(site.address_of(item))
         page.wait_for_selector(".card")
         for key in ("1", "x", "t", "Escape", "ArrowRight", "2", "Shift+Digit3"):
             page.keyboard.press(key)

@@ -172,10 +172,10 @@ def test_models_are_not_told(start_site) -> None:
 def test_a_reviewer_settles_an_item_by_its_address(start_site) -> None:
     site = start_site([plain_item(number, 2) for number in range(3)])
     page = site.open()
-    page.goto(f"{site.url}/rank?item=3")
+    page.goto(site.address_of(3))
     page.wait_for_selector("text=You settle this item as a reviewer")
     rank_two(page)
-    page.wait_for_selector("text=Item 3 is settled")
+    page.wait_for_selector("text=This item is settled")
     wait_for(page, lambda: len(site.judgements()) == 1, "not stored")
     assert site.judgements()[0].settles
     page.get_by_role("button", name="Rank items of the queue").click()

@@ -147,7 +147,7 @@ def test_no_width_scrolls_sideways_or_hides_a_button(start_site, width: int) -> 
     site = start_site(EXAMPLES)
     page = site.open(viewport={"width": width, "height": 800})
     for item in (1, 2, 3):
-        page.goto(f"{site.url}/rank?item={item}")
+        page.goto(site.address_of(item))
         page.wait_for_selector(".card")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         submit = page.get_by_role("button", name="Submit").bounding_box()

@@ -10,6 +10,7 @@ from posttrain.errors import DataError
 from posttrain.preferences.store import postgresql
 from posttrain.preferences.store.failures import InvalidSubmission, NotAssigned, StaleJudgement, UnknownItem
 from posttrain.preferences.store.judgement_checks import check_submission
+from posttrain.preferences.store.own_numbers import own_numbers
 from posttrain.preferences.store.records import Submission, Submitted
 from posttrain.preferences.store.schema import (
     annotators,
@@ -49,6 +50,7 @@ def append(connection: Connection, submission: Submission, now: float, *, needs_
         select(current_judgements).filter_by(annotator_id=annotator_id, item_id=item_id)
     ).one_or_none()
     _check_replaces(submission, earlier)
+    own_number = own_numbers(connection, annotator_id, [item_id]).get(item_id)
     if needs_lease and earlier is None:
         _check_assigned(connection, submission)
 
@@ -61,6 +63,7 @@ def append(connection: Connection, submission: Submission, now: float, *, needs_
             "item_id": item_id,
             "judgement_id": judgement_id,
             "kind": submission.kind,
+            "own_number": own_number,
         },
     )
     for table in (leases, drafts):

@@ -11,6 +11,7 @@ from posttrain.preferences.store.drafts import read_draft
 from posttrain.preferences.store.failures import NotAssigned
 from posttrain.preferences.store.items import read_item
 from posttrain.preferences.store.judgements import current_judgement
+from posttrain.preferences.store.own_numbers import own_numbers
 from posttrain.preferences.store.records import Assignment
 from posttrain.preferences.store.schema import annotators, leases
 
@@ -34,6 +35,7 @@ def assignment_of(store: Store, annotator_id: int, item_id: int, *, needs_lease:
             lease_expires_at=expires_at,
             draft=read_draft(connection, annotator_id, item_id),
             earlier=current_judgement(connection, annotator_id, item_id),
+            own_number=own_numbers(connection, annotator_id, [item_id]).get(item_id),
         )
     if needs_lease and found.lease_expires_at is None and found.earlier is None:
         raise NotAssigned(f"item {item_id} was never handed to annotator {annotator_id}")

@@ -23,7 +23,11 @@ class UnknownItem(DataError):
 
 
 class InvalidSubmission(DataError):
-    """A judgement that does not fit its item; nothing was stored."""
+    """A judgement that does not fit its item; nothing was stored. `reason` says why without naming the item."""
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class StaleJudgement(DataError):

@@ -13,6 +13,7 @@ from posttrain.preferences.store.chunks import in_chunks
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.failures import UnknownItem
 from posttrain.preferences.store.item_content import CheckedItem, check_item, refused
+from posttrain.preferences.store.public_ids import new_public_ids
 from posttrain.preferences.store.records import Item, NewItem
 from posttrain.preferences.store.schema import items, queue_entries, responses
 from posttrain.preferences.store.settings import read_queue_settings, renew_queue_version
@@ -134,6 +135,7 @@ def _item(row: Row[Any], written: list[Row[Any]], overlap: int) -> Item:
     gold_ranks, own_overlap = values[items.c.gold_ranks], values[queue_entries.c.overlap]
     return Item(
         item_id=values[items.c.item_id],
+        public_id=values[items.c.public_id],
         external_id=values[items.c.external_id],
         prompt=_prompt(values[items.c.prompt]),
         responses=tuple(response.text for response in written),
@@ -182,6 +184,7 @@ def _insert(connection: Connection, fresh: list[CheckedItem], source: str, now: 
         return
     start = 1 + (connection.scalar(select(func.max(items.c.item_id))) or 0)
     numbered = list(enumerate(fresh, start=start))
+    public_ids = new_public_ids(connection, len(fresh))
     # RETURNING makes SQLAlchemy send many rows in one statement, which PostgreSQL's driver does not do by itself.
     connection.execute(
         insert(items).returning(items.c.item_id),
@@ -189,6 +192,7 @@ def _insert(connection: Connection, fresh: list[CheckedItem], source: str, now: 
             {
                 "item_id": number,
                 "external_id": one.item.external_id,
+                "public_id": public_id,
                 "content_hash": one.content_hash,
                 "prompt": one.item.prompt,
                 "columns": dict(one.item.columns),
@@ -196,7 +200,7 @@ def _insert(connection: Connection, fresh: list[CheckedItem], source: str, now: 
                 "source": source,
                 "added_at": now,
             }
-            for number, one in numbered
+            for (number, one), public_id in zip(numbered, public_ids, strict=True)
         ],
     )
     connection.execute(

@@ -29,7 +29,8 @@ def check_submission(submission: Submission, num_responses: int, *, needs_order:
         or _against_note(submission)
     )
     if reason:
-        raise InvalidSubmission(f"the judgement of item {submission.item_id} was not stored: {reason}")
+        message = f"the judgement of item {submission.item_id} was not stored: {reason}"
+        raise InvalidSubmission(message, reason)
 
 
 def _against_identity(submission: Submission) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.schema import current_judgements, judgements, leases, queue_entries
@@ -14,21 +13,26 @@ from posttrain.preferences.store.settings import read_queue_settings
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorProgress:
-    """What one person has done: current judgements by kind, and the items that still want judges.
+    """What one person has done: current judgements by kind, and the items that they have not done and that want judges.
 
-    `num_open` counts ordinary items with a place left, whoever may take it; some may be this person's already.
+    Items with a known answer count like all others in every number, for as long as such items are handed out: a person
+    who watches the numbers learns nothing of what they were given. Others may be at some of the open ones now.
     """
 
     num_ranked: int
     num_cannot_rank: int
     num_skipped: int
-    num_items: int
     num_open: int
 
     @property
     def num_judged(self) -> int:
         """Items that this person ranked or said cannot be ranked."""
         return self.num_ranked + self.num_cannot_rank
+
+    @property
+    def num_items(self) -> int:
+        """All that this person has done or may still get."""
+        return self.num_judged + self.num_skipped + self.num_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,12 @@ def annotator_progress(store: Store, annotator_id: int) -> AnnotatorProgress:
     )
     with store.reading() as connection:
         counts = {row[0]: row[1] for row in connection.execute(by_kind)}
-        num_items = connection.scalar(_ordinary_items())
-        num_open = connection.scalar(_ordinary_items().where(queue_entries.c.is_open))
+        num_open = _num_open(connection, annotator_id)
     return AnnotatorProgress(
         num_ranked=counts.get("ranking", 0),
         num_cannot_rank=counts.get("cannot_rank", 0),
         num_skipped=counts.get("skip", 0),
-        num_items=num_items or 0,
-        num_open=num_open or 0,
+        num_open=num_open,
     )
 
 
@@ -108,5 +110,17 @@ def store_progress(store: Store) -> StoreProgress:
     )
 
 
-def _ordinary_items() -> Select[Any]:
-    return select(func.count()).select_from(queue_entries).where(~queue_entries.c.is_gold)
+def _num_open(connection: Connection, annotator_id: int) -> int:
+    """All open items less those that the person has done: the first count is read off an index."""
+    entries = queue_entries.c
+    kinds: list[ColumnElement[bool]] = [~entries.is_gold & entries.is_open]
+    if read_queue_settings(connection)[0].gold_every > 0:
+        kinds.append(entries.is_gold)
+    done = queue_entries.join(current_judgements, current_judgements.c.item_id == entries.item_id)
+    num_open = 0
+    for is_kind in kinds:
+        count = select(func.count()).where(is_kind)
+        num_open += connection.scalar(count.select_from(queue_entries)) or 0
+        own = current_judgements.c.annotator_id == annotator_id
+        num_open -= connection.scalar(count.select_from(done).where(own)) or 0
+    return num_open

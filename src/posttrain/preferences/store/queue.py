@@ -47,20 +47,21 @@ def hand_out(
     # The version is read before the queue is: what appears in the queue after that makes the cursor void.
     settings, version = read_queue_settings(connection)
     places = ItemPlaces(connection, annotator_id, settings.overlap, now)
+    cursor = read_cursor(connection, annotator_id, version)
+    num_handed_out = cursor.num_handed_out
     item_id = _held(places, besides)
     if item_id is None:
-        cursor = read_cursor(connection, annotator_id, version)
         walk = OpenItems(connection, annotator_id, cursor.passed, settings.overlap, now)
         if is_gold_due(seed, cursor.num_handed_out, settings.gold_every):
             item_id = _gold(connection, annotator_id, besides)
         if item_id is None:
             item_id = _first_free(places, walk, besides)
-        num_handed_out = cursor.num_handed_out + (item_id is not None)
+        num_handed_out += item_id is not None
         write_cursor(connection, annotator_id, Cursor(walk.passed, num_handed_out), version)
     if item_id is None:
         return None
     expires_at = now + settings.lease_seconds
-    _lease(connection, annotator_id, item_id, now, expires_at)
+    own_number = _lease(connection, annotator_id, item_id, now, expires_at, num_handed_out)
     item = read_item(connection, item_id, settings.overlap)
     return Assignment(
         item=item,
@@ -68,6 +69,7 @@ def hand_out(
         lease_expires_at=expires_at,
         draft=read_draft(connection, annotator_id, item_id),
         earlier=None,  # who has judged an item holds no lease of it
+        own_number=own_number,
     )
 
 
@@ -82,14 +84,14 @@ def renew_lease(store: Store, annotator_id: int, item_id: int) -> float:
         connection.execute(locking(select(annotators.c.annotator_id).filter_by(annotator_id=annotator_id)))
         settings, _ = read_queue_settings(connection)
         now = store.now()
-        held = select(leases.c.expires_at).filter_by(annotator_id=annotator_id, item_id=item_id)
-        expires_at = connection.scalar(held)
-        if expires_at is None:
+        held = select(leases).filter_by(annotator_id=annotator_id, item_id=item_id)
+        lease = connection.execute(held).one_or_none()
+        if lease is None:
             raise NotAssigned(f"annotator {annotator_id} holds no lease of item {item_id}")
         places = ItemPlaces(connection, annotator_id, settings.overlap, now)
-        if expires_at <= now and not places.is_left(item_id):
+        if lease.expires_at <= now and not places.is_left(item_id):
             raise NotAssigned(f"the lease of item {item_id} has expired, and somebody else has it now")
-        _lease(connection, annotator_id, item_id, now, now + settings.lease_seconds)
+        _lease(connection, annotator_id, item_id, now, now + settings.lease_seconds, lease.own_number)
         return now + settings.lease_seconds
 
     return store.write(renew)
@@ -141,6 +143,12 @@ def _first_free(places: ItemPlaces, walk: OpenItems, besides: Collection[int]) -
     return places.take_first(busy, wait=True)
 
 
-def _lease(connection: Connection, annotator_id: int, item_id: int, now: float, expires_at: float) -> None:
-    row = {"item_id": item_id, "annotator_id": annotator_id, "leased_at": now, "expires_at": expires_at}
-    insert_or_update(connection, leases, row, keep=("leased_at",))
+def _lease(
+    connection: Connection, annotator_id: int, item_id: int, now: float, expires_at: float, own_number: int
+) -> int:
+    """Make the lease or prolong it; the person's number of the item, which stays that of the first time."""
+    key = {"item_id": item_id, "annotator_id": annotator_id}
+    row = {**key, "leased_at": now, "expires_at": expires_at, "own_number": own_number}
+    insert_or_update(connection, leases, row, keep=("leased_at", "own_number"))
+    kept: int = connection.scalars(select(leases.c.own_number).filter_by(**key)).one()
+    return kept

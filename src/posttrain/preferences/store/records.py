@@ -38,10 +38,12 @@ class Item:
 
     `num_judges` counts the people whose newest judgement of it is no skip, `overlap` how many are wanted:
     `own_overlap`, or as many as the store's setting says where that is None. `is_open` says that more are wanted than
-    there are; items with `gold_ranks` never close.
+    there are; items with `gold_ranks` never close. `public_id` is the random number by which annotators know it:
+    `item_id`, which counts in the order of import, would tell them which items are checks.
     """
 
     item_id: int
+    public_id: int
     external_id: str
     prompt: str | tuple[Message, ...]
     responses: tuple[str, ...]
@@ -140,6 +142,7 @@ class Assignment:
 
     `order_shown[place]` is the response at that place, the same whenever this person sees this item. `earlier` is
     their own current judgement of it. `lease_expires_at` is None for an item they hold no lease of (an earlier one).
+    `own_number` counts the items that the queue gave them, None for one that it did not.
     """
 
     item: Item
@@ -147,3 +150,4 @@ class Assignment:
     lease_expires_at: float | None
     draft: Draft | None
     earlier: Judgement | None
+    own_number: int | None

@@ -48,6 +48,7 @@ items = Table(
     metadata,
     Column("item_id", IdNumber, primary_key=True, autoincrement=False),  # in the order of import
     Column("external_id", Text, nullable=False, unique=True),
+    Column("public_id", BigInteger, nullable=False, unique=True),  # random: what annotators know it by
     Column("content_hash", Text, nullable=False),
     Column("prompt", JsonText, nullable=False),
     Column("columns", JsonText, nullable=False),
@@ -170,6 +171,7 @@ leases = Table(
     Column("leased_at", Double, nullable=False),
     # The row stays when the lease has expired: it says that the person was once given the item.
     Column("expires_at", Double, nullable=False),
+    Column("own_number", IdNumber, nullable=False),  # how many items they had been given with this one
     PrimaryKeyConstraint("item_id", "annotator_id"),
 )
 
@@ -248,6 +250,7 @@ current_judgements = Table(
     Column("item_id", IdNumber, ForeignKey("items.item_id"), nullable=False, index=True),
     Column("judgement_id", IdNumber, ForeignKey("judgements.judgement_id"), nullable=False, unique=True),
     Column("kind", Text, nullable=False),
+    Column("own_number", IdNumber),  # that of the lease; NULL: the queue did not give it to them
     PrimaryKeyConstraint("annotator_id", "item_id"),
     Index("history_of_annotator", "annotator_id", "judgement_id"),
 )

@@ -1,5 +1,8 @@
 """What the page is told of an item, card by card in the order shown. Never: models, known answers, other people.
 
+An item is told by its public number, which is random, and by its place in the person's own work: nothing tells an item
+with a known answer from others.
+
 The page counts cards from 0 at the left; the store counts responses as they were imported. `at_places` and
 `of_responses` are the only two functions that go between them.
 """
@@ -10,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from posttrain.preferences.store.guidelines import Guidelines
-from posttrain.preferences.store.records import Assignment, Draft, Judgement
+from posttrain.preferences.store.records import Assignment, Draft, Item, Judgement
 from posttrain.types import Message
 from posttrain.web.ranking.rendering import Rendered, render_markdown, render_plain, render_together
 
@@ -56,7 +59,8 @@ def item_json(
     ]
     expires_at = assignment.lease_expires_at
     return {
-        "id": item.item_id,
+        "id": item.public_id,
+        "number": assignment.own_number,
         "prompt": [
             {"role": message["role"], **text_json(message["content"], one)}
             for message, one in zip(messages, rendered, strict=False)
@@ -102,13 +106,14 @@ def judgement_json(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def history_json(judgement: Judgement, prompt: str | tuple[Message, ...]) -> dict[str, Any]:
+def history_json(judgement: Judgement, item: Item, own_number: int | None) -> dict[str, Any]:
     """One line of the list of what somebody judged, with the start of the last message asked."""
-    text = " ".join(prompt_messages(prompt)[-1]["content"][: 4 * _START_OF_PROMPT].split())
+    text = " ".join(prompt_messages(item.prompt)[-1]["content"][: 4 * _START_OF_PROMPT].split())
     start = text if len(text) <= _START_OF_PROMPT else text[:_START_OF_PROMPT].rstrip() + "…"
     return {
         **judgement_json(judgement),
-        "item_id": judgement.item_id,
+        "id": item.public_id,
+        "number": own_number,
         "prompt_html": render_plain(start).html,
     }
 

@@ -10,6 +10,8 @@ GET  /api/items/12/diff?a=0&b=1     what differs between two cards
 GET  /api/items/12/raw?card=0       a card's text as it was written, whole (or ?message=0 of the prompt)
 GET  /api/history?before=90         what they judged, newest first
 GET  /api/progress, /api/guideline
+
+The numbers of items in these addresses, and in all that is said here, are their public ones, which are random.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from posttrain.preferences.store.failures import (
 from posttrain.preferences.store.guidelines import current_guidelines
 from posttrain.preferences.store.items import read_items
 from posttrain.preferences.store.judgements import history, submit
+from posttrain.preferences.store.own_numbers import own_numbers
 from posttrain.preferences.store.progress import annotator_progress
+from posttrain.preferences.store.public_ids import BITS, item_of_public_id, items_of_public_ids
 from posttrain.preferences.store.queue import next_item, renew_lease
 from posttrain.preferences.store.records import Assignment
 from posttrain.preferences.store.seen_others import has_seen_others
@@ -73,12 +77,12 @@ def ranking_routes() -> list[SecuredRoute]:
         secured("/", _to_rank, role="annotator"),
         secured("/rank", _rank_page, role="annotator"),
         secured("/api/next", _next, role="annotator"),
-        secured("/api/items/{item_id:int}", _item, role="annotator"),
-        secured("/api/items/{item_id:int}/draft", _draft, role="annotator", methods=post),
-        secured("/api/items/{item_id:int}/lease", _lease, role="annotator", methods=post),
-        secured("/api/items/{item_id:int}/judgement", _judgement, role="annotator", methods=post),
-        secured("/api/items/{item_id:int}/diff", _difference, role="annotator"),
-        secured("/api/items/{item_id:int}/raw", _raw, role="annotator"),
+        secured("/api/items/{public_id:int}", _item, role="annotator"),
+        secured("/api/items/{public_id:int}/draft", _draft, role="annotator", methods=post),
+        secured("/api/items/{public_id:int}/lease", _lease, role="annotator", methods=post),
+        secured("/api/items/{public_id:int}/judgement", _judgement, role="annotator", methods=post),
+        secured("/api/items/{public_id:int}/diff", _difference, role="annotator"),
+        secured("/api/items/{public_id:int}/raw", _raw, role="annotator"),
         secured("/api/history", _history, role="annotator"),
         secured("/api/progress", _progress, role="annotator"),
         secured("/api/guideline", _guideline, role="annotator"),
@@ -106,9 +110,10 @@ def _item(request: Request) -> Response:
 
 def _draft(request: Request) -> Response:
     assignment, body = _assignment(request), json_body(request)
-    revision, content, replaces = (body.get(name) for name in ("revision", "content", "replaces"))
-    is_draft = is_whole(revision) and isinstance(content, dict) and (replaces is None or is_whole(replaces))
-    if not is_draft:
+    revision: Any = body.get("revision")
+    content, replaces = body.get("content"), body.get("replaces")
+    is_revision = is_whole(revision) and 0 <= revision < 2**53
+    if not is_revision or not isinstance(content, dict) or not (replaces is None or is_whole(replaces)):
         raise Refusal(
             422,
             "A draft is an object `content`, a number `revision` and, for a change, the judgement that it `replaces`.",
@@ -120,9 +125,10 @@ def _draft(request: Request) -> Response:
     except StaleDraft as stale:
         stored = draft_of(_store(request), person, item_id)
         newer = None if stored is None else draft_json(stored)
-        return JSONResponse({"error": str(stale), "code": "stale_draft", "draft": newer}, 409)
-    except StaleJudgement as stale:
-        return _stale_judgement(request, str(stale))
+        error = f"Revision {stale.revision} of this draft is stored already. It was changed elsewhere; reload the page."
+        return JSONResponse({"error": error, "code": "stale_draft", "draft": newer}, 409)
+    except StaleJudgement:
+        return _stale_judgement(request, "The draft was not stored: you have judged this item meanwhile.")
     return JSONResponse({"revision": saved.revision})
 
 
@@ -130,8 +136,8 @@ def _lease(request: Request) -> Response:
     store = _store(request)
     try:
         expires_at = renew_lease(store, request.state.annotator.id, _item_id(request))
-    except NotAssigned as error:
-        raise Refusal(409, str(error), code="lease_gone") from None
+    except NotAssigned:
+        raise Refusal(409, "This item is no longer kept for you.", code="lease_gone") from None
     return JSONResponse({"lease_seconds_left": expires_at - store.now()})
 
 
@@ -146,13 +152,15 @@ def _judgement(request: Request) -> Response:
     )
     try:
         done = submit(_store(request), submission, needs_lease=not _is_reviewer(request))
-    except StaleJudgement as stale:
-        return _stale_judgement(request, str(stale))
+    except StaleJudgement:
+        return _stale_judgement(
+            request, "The judgement was not stored: it does not replace your current one of this item."
+        )
     except InvalidSubmission as error:
-        raise Refusal(422, str(error), code="invalid") from None
+        raise Refusal(422, f"The judgement was not stored: {error.reason}", code="invalid") from None
     answer: dict[str, Any] = {"judgement_id": done.judgement_id, "is_new": done.is_new}
     if isinstance(body.get("besides"), list):  # the page asks for one more item on the same way
-        besides = [number for number in body["besides"] if isinstance(number, int) and 0 <= number < 2**63]
+        besides = [number for number in body["besides"] if is_whole(number)]
         answer["next"] = _next_item_json(request, besides[:_MOST_BESIDES])
     return JSONResponse(answer)
 
@@ -191,11 +199,13 @@ def _history(request: Request) -> Response:
     )
     shown = judgements[:_HISTORY_AT_ONCE]
     with store.reading() as connection:
-        items = read_items(connection, [one.item_id for one in shown])
+        item_ids = [one.item_id for one in shown]
+        items = read_items(connection, item_ids)
+        numbers = own_numbers(connection, request.state.annotator.id, item_ids)
     has_more = len(judgements) > len(shown)
     return JSONResponse(
         {
-            "judgements": [history_json(one, items[one.item_id].prompt) for one in shown],
+            "judgements": [history_json(one, items[one.item_id], numbers.get(one.item_id)) for one in shown],
             "next_before": shown[-1].judgement_id if has_more else None,
         }
     )
@@ -223,10 +233,11 @@ def _store(request: Request) -> Store:
 
 
 def _item_id(request: Request) -> int:
-    item_id: int = request.path_params["item_id"]
-    if item_id >= 2**63:
-        raise Refusal(404, "There is no such item.", code="unknown")
-    return item_id
+    with _store(request).reading() as connection:
+        try:
+            return item_of_public_id(connection, request.path_params["public_id"])
+        except UnknownItem:
+            raise Refusal(404, "There is no such item.", code="unknown") from None
 
 
 def _is_reviewer(request: Request) -> bool:
@@ -273,7 +284,10 @@ def _as_json(request: Request, assignment: Assignment) -> dict[str, Any]:
 
 
 def _next_item_json(request: Request, besides: list[int]) -> dict[str, Any] | None:
-    assignment = next_item(_store(request), request.state.annotator.id, besides=besides)
+    store = _store(request)
+    with store.reading() as connection:
+        known = items_of_public_ids(connection, [number for number in besides if 0 < number < 2**BITS])
+    assignment = next_item(store, request.state.annotator.id, besides=list(known.values()))
     return None if assignment is None else _as_json(request, assignment)
 
 

@@ -2,7 +2,7 @@
 // before the person has said so.
 
 import { openDialog } from "./dialogs.js";
-import { element } from "./elements.js";
+import { element, itemName } from "./elements.js";
 import { wordsOf } from "./history_dialog.js";
 import { notify, dismiss } from "./notices.js";
 
@@ -18,7 +18,7 @@ export function explainStale(entry, current, { resubmit, open }) {
   if (current && same(entry.judgement, current)) return; // the same in both tabs: there is nothing to decide
   const when = current ? new Date(current.submitted_at * 1000).toLocaleTimeString([], { timeStyle: "short" }) : "";
   const name = `stale-${entry.itemId}`;
-  const text = `Item ${entry.itemId} was judged by you in another tab or window meanwhile${when ? ` (${when})` : ""}.`;
+  const text = `${itemName(entry.number, { starts: true })} was judged by you in another tab or window meanwhile${when ? ` (${when})` : ""}.`;
   let isDecided = false;
   const decide = (act) => () => { isDecided = true; dismiss(name); act(); };
   const ask = () => openDialog("stale-dialog", "Two judgements of one item", [
@@ -37,7 +37,7 @@ export function explainStale(entry, current, { resubmit, open }) {
 }
 
 export function explainRefused(entry, error) {
-  notify(`refused-${entry.itemId}`, "bad", `Your judgement of item ${entry.itemId} was not stored: ${error.message}`, [
+  notify(`refused-${entry.itemId}`, "bad", `Your judgement of ${itemName(entry.number)} was not stored: ${error.message}`, [
     ["I have read this", () => dismiss(`refused-${entry.itemId}`)],
   ]);
 }

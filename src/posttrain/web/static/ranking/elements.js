@@ -48,6 +48,12 @@ export function boxTables(root) {
   }
 }
 
+// What a person calls an item: its place in their own work. The server's number of it says nothing to anybody.
+export const itemName = (number, { starts = false } = {}) => {
+  if (Number.isInteger(number)) return `${starts ? "Item" : "item"} ${number}`;
+  return starts ? "This item" : "this item"; // the queue did not give it to them
+};
+
 export const letterOf = (card) => "ABCDEFGH"[card];
 
 export const counted = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;

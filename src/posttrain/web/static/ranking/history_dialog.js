@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { openDialog } from "./dialogs.js";
-import { button, element, letterOf, makeScrollersReachable } from "./elements.js";
+import { button, element, itemName, letterOf, makeScrollersReachable } from "./elements.js";
 import { inWords } from "./ranks.js";
 
 const KINDS = { cannot_rank: "All bad or cannot be ranked", skip: "Skipped" };
@@ -21,11 +21,11 @@ export async function openHistory(open, onClose) {
       const { judgements, next_before } = await api.history(before);
       for (const judgement of judgements) {
         const line = element("button", { type: "button", class: "history-line" },
-          element("span", { class: "history-head" }, element("strong", { text: `Item ${judgement.item_id}` }), element("span", { class: "history-ranks", text: wordsOf(judgement) }),
+          element("span", { class: "history-head" }, element("strong", { text: itemName(judgement.number, { starts: true }) }), element("span", { class: "history-ranks", text: wordsOf(judgement) }),
             judgement.is_flagged ? element("span", { class: "badge mid", text: "Flagged" }) : null,
             element("span", { class: "soft history-time", text: new Date(judgement.submitted_at * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) })),
           element("span", { class: "soft history-prompt", html: judgement.prompt_html }));
-        line.addEventListener("click", () => { dialog.close(); open(judgement.item_id); });
+        line.addEventListener("click", () => { dialog.close(); open(judgement.id); });
         list.append(element("li", {}, line));
       }
       before = next_before;

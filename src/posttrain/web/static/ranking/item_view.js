@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { CardView } from "./card_view.js";
 import { makeDraggable } from "./drag.js";
-import { element, keyButton, letterOf, makeScrollersReachable } from "./elements.js";
+import { element, itemName, keyButton, letterOf, makeScrollersReachable } from "./elements.js";
 import { PromptView } from "./prompt_view.js";
 import { TrayView } from "./tray_view.js";
 
@@ -30,7 +30,7 @@ export class ItemView {
     const { item, isEarlier } = this;
     const what = item.settles ? "You settle this item as a reviewer" : item.earlier ? "You judged this before" : "";
     return element("div", { class: "item-bar" },
-      element("p", { class: "item-name" }, element("strong", { text: `Item ${item.id}` }), what ? element("span", { class: "badge mid", text: what }) : null),
+      element("p", { class: "item-name" }, element("strong", { text: itemName(item.number, { starts: true }) }), what ? element("span", { class: "badge mid", text: what }) : null),
       element("div", { class: "item-buttons" },
         keyButton("Earlier", "[", () => commands.earlier()),
         isEarlier ? keyButton("Back to the open item", "]", () => commands.later()) : null,
@@ -109,6 +109,6 @@ export class ItemView {
 
   describe() {
     const { item } = this;
-    return `Item ${item.id}${this.isEarlier ? ", judged before" : ""}: ${item.cards.length} responses. You are at response ${letterOf(this.current)}.`;
+    return `${itemName(item.number, { starts: true })}${this.isEarlier ? ", judged before" : ""}: ${item.cards.length} responses. You are at response ${letterOf(this.current)}.`;
   }
 }

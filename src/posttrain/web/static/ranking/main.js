@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { explainRefused, explainStale } from "./conflicts.js";
 import { openDifference } from "./difference_dialog.js";
 import { Drafts } from "./drafts.js";
-import { button, element } from "./elements.js";
+import { button, element, itemName } from "./elements.js";
 import { hasUnreadGuideline, openGuideline } from "./guideline_dialog.js";
 import { openHistory } from "./history_dialog.js";
 import { listen } from "./keys.js";
@@ -51,14 +51,14 @@ function problem(error, what = "") {
 const outbox = new Outbox({
   asksFor: () => session.asksFor(),
   stored(entry, answer) {
-    channel?.postMessage({ itemId: entry.itemId, person: main.dataset.annotator });
+    channel?.postMessage({ itemId: entry.itemId, number: entry.number, person: main.dataset.annotator });
     session.cameAlong(answer.next);
     refreshSoon();
   },
   refused(entry, error) {
     if (error.code === "stale_judgement") {
       explainStale(entry, error.body.current, {
-        resubmit: (old, replaces) => outbox.add(old.itemId, { ...old.judgement, replaces, submission_id: `${old.judgement.submission_id}-${replaces}` }),
+        resubmit: (old, replaces) => outbox.add(old, { ...old.judgement, replaces, submission_id: `${old.judgement.submission_id}-${replaces}` }),
         open: (id) => session.openEarlier(id),
       });
     } else {
@@ -115,8 +115,8 @@ const session = new Session({
       button("Undo the last one (u)", () => session.commands.undo()),
       button("What I judged (h)", () => session.commands.openHistory()));
   },
-  settled(id) {
-    showSentence(`Item ${id} is settled`, "Your ranking decides what holds for it.",
+  settled(item) {
+    showSentence(`${itemName(item.number, { starts: true })} is settled`, "Your ranking decides what holds for it.",
       element("a", { class: "button", href: "/quality", text: "Back to quality" }),
       button("Undo (u)", () => session.commands.undo()),
       button("Rank items of the queue", () => session.showNext()));
@@ -126,7 +126,7 @@ const session = new Session({
 channel?.addEventListener("message", ({ data }) => {
   const shown = session.shown;
   if (data.person !== main.dataset.annotator || shown?.item.id !== data.itemId || shown.isEarlier) return;
-  notify("elsewhere", "mid", `You submitted item ${data.itemId} in another tab just now.`, [
+  notify("elsewhere", "mid", `You submitted ${itemName(data.number)} in another tab just now.`, [
     ["Go on with the next item", () => { drafts.forget(shown.item); session.showNext(); }],
     ["Change that judgement", () => { drafts.forget(shown.item); session.shown = null; shown.view.closed(); session.openEarlier(data.itemId); }],
   ]);
@@ -142,7 +142,7 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("online", () => session.wake());
 
-const wanted = /^\d{1,15}$/.exec(new URLSearchParams(location.search).get("item") ?? "");
+const wanted = /^\d{1,16}$/.exec(new URLSearchParams(location.search).get("item") ?? "");
 outbox.start();
 if (kept.kept("welcomed") === null) {
   notify("welcome", "info", "Read the responses, then rank them: press the numbers on the cards, drag the letters into the ranks below, or use the keyboard alone. Equal ranks are ties.", [

@@ -29,8 +29,8 @@ export class Outbox {
   get itemIds() { return this.#entries.map((entry) => entry.itemId); }
 
   // `item` stays in memory alone, so that the last judgements can be taken back without the server.
-  add(itemId, judgement, item = null) {
-    const entry = { itemId, judgement, at: Date.now() };
+  add({ itemId, number }, judgement, item = null) {
+    const entry = { itemId, number, judgement, at: Date.now() };
     kept.keep(`outbox.${judgement.submission_id}`, entry);
     this.#entries.push({ ...entry, item });
     this.#send();

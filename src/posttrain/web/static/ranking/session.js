@@ -4,6 +4,7 @@ import { Ahead } from "./ahead.js";
 import { announce } from "./announcer.js";
 import * as api from "./api.js";
 import { Clock } from "./clock.js";
+import { itemName } from "./elements.js";
 import { ItemCommands } from "./item_commands.js";
 import { ItemView } from "./item_view.js";
 import { contentOf, contentOfDraft, emptyContent, JudgementWork } from "./judgement_work.js";
@@ -14,11 +15,11 @@ const SECONDS_UNTIL_NEXT_LOOK = 20;
 export class Session {
   #ahead = new Ahead();
   #trail = new Trail();
-  #lastSubmitted; // for undo
+  #lastSubmitted; // an item, for undo
   #looks = null;
 
   // pages: { work: element, drafts, outbox, dialogs, suggestedTags, problem(error), counted(kind, before),
-  // shown(item), changed(), hint(text), waiting(), nothing(message), settled(id) }
+  // shown(item), changed(), hint(text), waiting(), nothing(message), settled(item) }
   constructor(pages) {
     this.pages = pages;
     this.shown = null; // { item, work, commands, view, clock, isEarlier }
@@ -142,7 +143,7 @@ export class Session {
       this.#goOn(isEarlier);
       return;
     }
-    this.pages.outbox.add(item.id, {
+    this.pages.outbox.add({ itemId: item.id, number: item.number }, {
       ...judgement,
       submission_id: crypto.randomUUID?.() ?? madeUp(),
       seconds: clock.seconds,
@@ -152,11 +153,11 @@ export class Session {
     this.pages.drafts.forget(item);
     this.pages.counted(kind, item.earlier?.kind ?? null);
     this.#trail.add(item.id);
-    this.#lastSubmitted = item.id;
+    this.#lastSubmitted = item;
     if (item.settles) {
       this.#leave();
       this.isResting = true;
-      this.pages.settled(item.id);
+      this.pages.settled(item);
       return;
     }
     this.#goOn(isEarlier);
@@ -250,8 +251,8 @@ export class Session {
 
   #undoSubmission() {
     const last = this.#lastSubmitted;
-    if (last === undefined || last === this.shown?.item.id) announce("There is nothing to undo.");
-    else this.openEarlier(last, `Back at item ${last}, which you had submitted. Change it and submit again.`);
+    if (last === undefined || last.id === this.shown?.item.id) announce("There is nothing to undo.");
+    else this.openEarlier(last.id, `Back at ${itemName(last.number)}, which you had submitted. Change it and submit again.`);
   }
 
   async goEarlier() {

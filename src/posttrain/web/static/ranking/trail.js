@@ -12,7 +12,7 @@ export class Trail {
   async #fetchOlder() {
     const { judgements, next_before } = await api.history(this.#older ?? null);
     this.#older = next_before;
-    const found = judgements.map((judgement) => judgement.item_id).reverse();
+    const found = judgements.map((judgement) => judgement.id).reverse();
     this.#ids = [...found.filter((id) => !this.#ids.includes(id)), ...this.#ids];
   }
 
