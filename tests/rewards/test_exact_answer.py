@@ -74,9 +74,9 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("mode", ["final", "whole"])
 def test_hostile_text_is_refused_fast(name: str, mode: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert exact_answer(HOSTILE[name], {"answer": "7"}, mode=mode) == 0.0  # type: ignore[arg-type]
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_a_missing_column_names_the_nearest() -> None:

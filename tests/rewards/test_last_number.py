@@ -47,6 +47,6 @@ from posttrain.rewards.verifiers import exact_answer
     ],
 )
 def test_last_number(completion, answer, verdict):
-    started_at = time.perf_counter()
+    started_at = time.process_time()
     assert exact_answer(completion, {"answer": answer}, mode="last_number") == verdict
-    assert time.perf_counter() - started_at < 1
+    assert time.process_time() - started_at < 1

@@ -73,10 +73,10 @@ def test_regular_expression() -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"^(a|aa)+$", r"(.*a){20}$", r"([a-z]+)*[0-9]", r"(a|a?)+$"])
 def test_backtracking_comes_back_fast(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(TimeoutError):
         assert regular_expression("a" * 40 + "!", {}, pattern=pattern) in (0.0, 1.0)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_contains() -> None:

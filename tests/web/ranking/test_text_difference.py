@@ -61,9 +61,9 @@ words = [f"w{int(random.Random(number).paretovariate(0.6))}" for number in range
     ids=["repeated word", "repeated line", "1 MB line", "2,000 words", "9,000 words"],
 )
 def test_hostile_pairs_take_less_than_a_second(a: str, b: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     found = difference(a, b)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert found.is_partial == (len(a) > LONGEST_COMPARED)
 
 
