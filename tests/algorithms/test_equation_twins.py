@@ -314,6 +314,10 @@ def test_explained_variance() -> None:
         0.0, abs=1e-12
     )
     assert explained_variance(values, torch.full_like(targets, 5.0), mask).item() == 0.0
+    # Targets that vary by so little that the share left is beyond float32.
+    hardly = torch.tensor([[1.4e-45, 0.0]])
+    far_off = explained_variance(torch.tensor([[0.0, 1.0]]), hardly, torch.ones(1, 2).bool())
+    assert far_off.item() == torch.finfo(torch.float32).min
     v, t = values[mask].tolist(), targets[mask].tolist()
     left = statistics.pvariance([b - a for a, b in zip(v, t, strict=True)])
     found = explained_variance(values, targets, mask).item()

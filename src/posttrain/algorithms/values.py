@@ -40,7 +40,8 @@ def explained_variance(values: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """`1 - Var(targets - values) / Var(targets)` over counted tokens, a scalar: 1 is perfect, 0 a constant.
 
     Negative is worse than a constant. It is 0 when the targets do not vary (there is nothing to explain), or by no
-    more than float32 rounding: targets that are sums of the same numbers differ in their last bits.
+    more than float32 rounding: targets that are sums of the same numbers differ in their last bits. It is finite: the
+    dtype's least number stands for what lies below.
     """
     check_mask(mask, values=values, targets=targets)
     values, targets = at_least_float32(values, "values"), at_least_float32(targets, "targets")
@@ -48,4 +49,5 @@ def explained_variance(values: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     total = moments.variance
     left = masked_moments(keep_counted(targets, mask) - keep_counted(values, mask), mask).variance
     varies = total > ROUNDING * (total + moments.mean.square())
-    return torch.where(varies, 1.0 - left / torch.where(varies, total, 1.0), 0.0).to(targets.dtype)
+    explained = torch.where(varies, 1.0 - left / torch.where(varies, total, 1.0), 0.0)
+    return explained.clamp(min=torch.finfo(targets.dtype).min).to(targets.dtype)
