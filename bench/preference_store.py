@@ -35,6 +35,7 @@ from posttrain.preferences.store.records import NewItem, Submission
 from posttrain.preferences.store.settings import change_queue_settings
 
 NUM_RESPONSES = 4
+RESPONSES = tuple(f"Response {letter}. " * 20 for letter in "ABCD")
 
 
 def main() -> None:
@@ -77,7 +78,7 @@ def measure(store: Store, where: str, arguments: argparse.Namespace) -> dict[str
     add_items(
         store,
         (
-            NewItem(f"q/{number}", f"What is **{number}**? " * 5, ("Some response. " * 20,) * NUM_RESPONSES)
+            NewItem(f"q/{number}", f"What is **{number}**? " * 5, RESPONSES)
             for number in range(arguments.items)
         ),
     )

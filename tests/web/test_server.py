@@ -256,3 +256,11 @@ class TestListening:
     def test_an_address_of_somebody_else(self):
         with pytest.raises(ConfigError, match=r"192\.0\.2\.1 is no address of this machine"):
             listen("192.0.2.1", 0)
+
+    def test_answers_do_not_wait_for_acknowledgements(self):
+        with (
+            listen("127.0.0.1", 0) as listening,
+            socket.create_connection(listening.getsockname(), timeout=20),
+            listening.accept()[0] as accepted,
+        ):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
