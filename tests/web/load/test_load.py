@@ -1,4 +1,4 @@
-"""50 people at once and some thousand judgements: none lost, none doubled, whatever is killed.
+"""50 people at once and some hundred judgements: none lost, none doubled, whatever is killed.
 
 POSTTRAIN_LOAD_JUDGEMENTS=10000 runs them at the size that docs/people-rank.md speaks of, some minutes each; the
 suite's own number keeps it short.
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from tests.postgresql_server import postgresql_folder, running_postgresql
+from tests.postgresql_server import PostgresqlServer, postgresql_folder, running_postgresql
 from tests.web.load.server_process import ServerProcess
 from tests.web.load.simulated_annotators import Acknowledged, SimulatedAnnotator, sessions_of_new_people
 
@@ -25,7 +25,7 @@ from posttrain.preferences.store.settings import change_queue_settings
 
 NUM_PEOPLE = 50
 OVERLAP = 2
-NUM_JUDGEMENTS = int(os.environ.get("POSTTRAIN_LOAD_JUDGEMENTS", "1500"))
+NUM_JUDGEMENTS = int(os.environ.get("POSTTRAIN_LOAD_JUDGEMENTS", "400"))
 NO_POSTGRESQL = (
     "PostgreSQL is not installed (Debian: apt-get install postgresql), so its load tests are skipped"
 )
@@ -33,15 +33,19 @@ NO_POSTGRESQL = (
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request, tmp_path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield str(tmp_path / "store.db")
-        return
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgresqlServer]:
     if postgresql_folder() is None:
         pytest.skip(NO_POSTGRESQL)
     with running_postgresql() as server:
-        yield server.empty_database("load")
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request, tmp_path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "store.db")
+    return request.getfixturevalue("postgresql").empty_database("load")
 
 
 @pytest.fixture
@@ -79,6 +83,8 @@ def let_them_rank(
     for share in kill_at:
         while len(acknowledged.judgements) < share * NUM_JUDGEMENTS and any(one.is_alive() for one in people):
             time.sleep(0.01)
+        num_before = len(acknowledged.judgements)
+        assert share * NUM_JUDGEMENTS <= num_before < NUM_JUDGEMENTS, "killed midway"
         servers[0].kill_and_start_again()
     for person in people:
         person.join()
