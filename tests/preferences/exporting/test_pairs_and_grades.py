@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +128,25 @@ def test_parquet_holds_the_same_rows(store, tmp_path, format):
 
 
 def test_parquet_says_that_it_cannot_hold_half_a_surrogate_pair(store, tmp_path):
-    with pytest.raises(DataError, match=r"\.jsonl, which holds any text"):
-        export_store(store, tmp_path / "r.parquet", "rankings")
+    for name in ("r.parquet", "folder"):
+        if name == "folder":
+            pytest.importorskip("datasets", reason="the library datasets is not installed")
+        with pytest.raises(
+            DataError, match=rf"^{re.escape(name)} cannot hold .*\.jsonl, which holds any text"
+        ):
+            export_store(store, tmp_path / name, "rankings")
+    assert not (tmp_path / "folder").exists()
     assert not list(tmp_path.glob("*.parquet")) + list(tmp_path.glob(".*"))
 
 
-def test_places_that_cannot_be_written(store, tmp_path):
+def test_places_that_cannot_be_written(store, tmp_path, monkeypatch):
     (tmp_path / "there.jsonl").touch()
-    for name, reason in (("there.jsonl", "exists already"), ("a.csv", "ends with .jsonl"), ("a", "datasets")):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # as where datasets is not installed
+    for name, reason in (
+        ("there.jsonl", "exists already"),
+        ("a.csv", "ends with .jsonl"),
+        ("a", "pip install datasets"),
+    ):
         with pytest.raises(ConfigError, match=reason):
             export_store(store, tmp_path / name)
     with (
@@ -145,7 +157,7 @@ def test_places_that_cannot_be_written(store, tmp_path):
 
 
 def test_a_folder_of_datasets(store, tmp_path):
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="the library datasets is not installed")
     export_store(store, tmp_path / "folder", "pairs")
     found = datasets.load_from_disk(str(tmp_path / "folder"))
     export_store(store, tmp_path / "p.jsonl", "pairs")

@@ -178,7 +178,7 @@ def _write_dataset(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[
     path.mkdir()
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            parquet = Path(folder) / "rows.parquet"
+            parquet = Path(folder) / path.name  # which errors name
             _write_parquet(parquet, rows, columns)
             found = datasets.Dataset.from_parquet(str(parquet), cache_dir=str(Path(folder) / "cache"))
             found.save_to_disk(str(path))
