@@ -15,6 +15,7 @@ from posttrain.preferences.store.failures import NotAssigned, UnknownItem
 from posttrain.preferences.store.gold import is_gold_due
 from posttrain.preferences.store.items import add_items, get_item
 from posttrain.preferences.store.judgements import submit
+from posttrain.preferences.store.progress import annotator_progress
 from posttrain.preferences.store.queue import next_item, release_lease, renew_lease
 from posttrain.preferences.store.settings import QueueSettings, change_queue_settings, queue_settings
 from posttrain.preferences.store.targeting import Placement, clear_queue, place_in_queue
@@ -110,6 +111,73 @@ def test_renewing_keeps_it_and_after_expiry_only_while_it_is_free(store, clock):
         renew_lease(store, anna, 1)
     with pytest.raises(NotAssigned, match="holds no lease"):
         renew_lease(store, bob, 77)
+
+
+def is_renewed(store, person, item_id):
+    try:
+        renew_lease(store, person, item_id)
+    except NotAssigned:
+        return False
+    return True
+
+
+@pytest.fixture(params=["ordinary", "known answer"])
+def kind_of_item(request, store):
+    """The fields of all items of a test, and what hands them out."""
+    if request.param == "ordinary":
+        return {}
+    change_queue_settings(store, gold_every=1)
+    return {"gold_ranks": (0, 1, 2)}
+
+
+class TestNobodyTellsKnownAnswersByExpiredLeases:
+    """The same steps with items of either kind, and the same is seen."""
+
+    def test_it_is_kept_until_somebody_else_works(self, store, clock, kind_of_item):
+        anna, bob = fill(store, 2, ("anna", "bob"), **kind_of_item)
+        assert item_of(next_item(store, anna)) == 1
+        clock.pass_seconds(5000)
+        assert is_renewed(store, anna, 1)
+        clock.pass_seconds(5000)
+        assert item_of(next_item(store, anna)) == 1
+        clock.pass_seconds(5000)
+        assert item_of(next_item(store, bob)) == 1
+        assert not is_renewed(store, anna, 1)
+        assert annotator_progress(store, anna).num_open <= 2
+        submit(store, judgement(1, bob))
+        assert not is_renewed(store, anna, 1)
+        assert annotator_progress(store, anna).num_open == 1
+        assert item_of(next_item(store, anna)) == 2
+        submit(store, judgement(2, anna))
+        assert next_item(store, anna) is None
+        assert annotator_progress(store, anna).num_open == 0
+        assert submit(store, judgement(1, anna)).is_new  # and what they say after all is kept
+
+    def test_with_an_overlap_it_is_kept_while_a_place_is_left(self, store, clock, kind_of_item):
+        anna, bob, carol = fill(store, 1, ("anna", "bob", "carol"), overlap=2, **kind_of_item)
+        assert item_of(next_item(store, anna)) == 1
+        clock.pass_seconds(5000)
+        assert item_of(next_item(store, bob)) == 1
+        assert is_renewed(store, anna, 1)
+        submit(store, judgement(1, bob))
+        clock.pass_seconds(5000)
+        assert is_renewed(store, anna, 1)
+        clock.pass_seconds(5000)
+        assert item_of(next_item(store, carol)) == 1
+        assert not is_renewed(store, anna, 1)
+        assert next_item(store, anna) is None
+
+
+def test_a_known_answer_is_lost_also_to_somebody_who_is_given_another_item(store, clock):
+    anna, bob = fill(store, 1, ("anna", "bob"), gold_ranks=(0, 1, 2))
+    add_items(store, new_items(2, start=1))
+    change_queue_settings(store, gold_every=1)
+    assert item_of(next_item(store, anna)) == 1
+    change_queue_settings(store, gold_every=0)
+    clock.pass_seconds(5000)
+    assert item_of(next_item(store, bob)) == 2  # of the queue, of which anna believes hers to be
+    assert not is_renewed(store, anna, 1)
+    assert item_of(next_item(store, anna)) == 3
 
 
 def test_releasing_gives_it_to_the_next(store):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from posttrain.preferences.store.database import Store
+from posttrain.preferences.store.item_places import ItemPlaces
 from posttrain.preferences.store.schema import current_judgements, judgements, leases, queue_entries
 from posttrain.preferences.store.settings import read_queue_settings
 
@@ -64,7 +65,7 @@ def annotator_progress(store: Store, annotator_id: int) -> AnnotatorProgress:
     )
     with store.reading() as connection:
         counts = {row[0]: row[1] for row in connection.execute(by_kind)}
-        num_open = _num_open(connection, annotator_id)
+        num_open = _num_open(connection, annotator_id, store.now())
     return AnnotatorProgress(
         num_ranked=counts.get("ranking", 0),
         num_cannot_rank=counts.get("cannot_rank", 0),
@@ -110,14 +111,16 @@ def store_progress(store: Store) -> StoreProgress:
     )
 
 
-def _num_open(connection: Connection, annotator_id: int) -> int:
-    """All open items less those that the person has done: the first count is read off an index."""
+def _num_open(connection: Connection, annotator_id: int, now: float) -> int:
+    """All open items less those that the person has done or lost: the first count is read off an index."""
     entries = queue_entries.c
     kinds: list[ColumnElement[bool]] = [~entries.is_gold & entries.is_open]
-    if read_queue_settings(connection)[0].gold_every > 0:
-        kinds.append(entries.is_gold)
-    done = queue_entries.join(current_judgements, current_judgements.c.item_id == entries.item_id)
+    queue_settings, _ = read_queue_settings(connection)
     num_open = 0
+    if queue_settings.gold_every > 0:
+        kinds.append(entries.is_gold)
+        num_open -= ItemPlaces(connection, annotator_id, queue_settings.overlap, now).num_lost_gold()
+    done = queue_entries.join(current_judgements, current_judgements.c.item_id == entries.item_id)
     for is_kind in kinds:
         count = select(func.count()).where(is_kind)
         num_open += connection.scalar(count.select_from(queue_entries)) or 0

@@ -89,7 +89,7 @@ def renew_lease(store: Store, annotator_id: int, item_id: int) -> float:
         if lease is None:
             raise NotAssigned(f"annotator {annotator_id} holds no lease of item {item_id}")
         places = ItemPlaces(connection, annotator_id, settings.overlap, now)
-        if lease.expires_at <= now and not places.is_left(item_id):
+        if lease.expires_at <= now and not places.is_left(item_id, lease.expires_at):
             raise NotAssigned(f"the lease of item {item_id} has expired, and somebody else has it now")
         _lease(connection, annotator_id, item_id, now, now + settings.lease_seconds, lease.own_number)
         return now + settings.lease_seconds
@@ -111,21 +111,23 @@ def _held(places: ItemPlaces, besides: Collection[int]) -> int | None:
         .order_by(leases.c.leased_at, leases.c.item_id)
     ).all()
     for row in rows:
-        if row.expires_at > places.now or places.is_left(row.item_id):
+        if row.expires_at > places.now or places.is_left(row.item_id, row.expires_at):
             item_id: int = row.item_id
             return item_id
     return None
 
 
 def _gold(connection: Connection, annotator_id: int, besides: Collection[int]) -> int | None:
+    """The first with a known answer that the person was never given; what they lost stays lost, as other items do."""
     entries = queue_entries.c
     is_done = exists().where(
         current_judgements.c.annotator_id == annotator_id,
         current_judgements.c.item_id == entries.item_id,
     )
+    is_given = exists().where(leases.c.annotator_id == annotator_id, leases.c.item_id == entries.item_id)
     return connection.scalar(
         select(entries.item_id)
-        .where(entries.is_gold, ~is_done, entries.item_id.not_in(besides))
+        .where(entries.is_gold, ~is_done, ~is_given, entries.item_id.not_in(besides))
         .order_by(entries.queue_key, entries.item_id)
         .limit(1)
     )
