@@ -109,6 +109,28 @@ def test_tab_goes_through_one_card_and_out_of_it(start_site) -> None:
         assert any(text.startswith(name) for text in seen)
 
 
+@pytest.mark.parametrize("path", ["/rank", "/quality", "/annotators"])
+def test_every_word_of_the_navigation_is_in_sight_on_a_phone(start_site, path) -> None:
+    site = start_site([EXAMPLES[0]])
+    page = site.open(viewport={"width": 360, "height": 740})
+    page.goto(site.url + path)
+    if path == "/rank":
+        page.wait_for_selector(".card")
+    names = [
+        name
+        for name, at, parent in page.evaluate(
+            """[...document.querySelectorAll(".page-header a, .page-header button, .item-buttons button")].map((one) => {
+                const scrolling = [...document.querySelectorAll("*")].find((box) => box.contains(one) && box !== one
+                    && getComputedStyle(box).overflowX !== "visible" && box.scrollWidth > box.clientWidth);
+                return [one.innerText, one.getBoundingClientRect().toJSON(), scrolling?.className ?? null];
+            })"""
+        )
+        if at["left"] >= 0 and at["right"] <= 360 and parent is None
+    ]
+    own = ["Earlier", "History", "Compare", "Guideline", "Keys"] if path == "/rank" else []
+    assert names == ["Rank", "Quality", "Annotators", "Audit log", "Sign out", *own]
+
+
 def test_reduced_motion_and_doubled_text_are_respected(start_site) -> None:
     site = start_site(EXAMPLES)
     page = site.open(reduced_motion="reduce", viewport={"width": 640, "height": 800})
