@@ -49,6 +49,12 @@ app = App(
 )
 
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file with any of the settings below.")]
+StoreOrConfigFile = Annotated[
+    str | None,
+    Parameter(
+        help="The store: a file, or postgresql://user@host/database. Or a TOML file with any of the settings below."
+    ),
+]
 
 
 def _settings(kind: type) -> Any:
@@ -113,8 +119,8 @@ def sample(config_file: ConfigFile = None, /, *, config: _settings(SampleConfig)
 
 
 @app.command
-def rank(store: str | None = None, /, *, config: _settings(RankPageConfig) = None) -> None:  # type: ignore[valid-type]
-    """Open the page on which people rank the responses of a store. Instead of the store, a TOML file may be given."""
+def rank(store: StoreOrConfigFile = None, /, *, config: _settings(RankPageConfig) = None) -> None:  # type: ignore[valid-type]
+    """Open the page on which people rank the responses of a store."""
     from posttrain.commands.rank import open_rank_page
 
     open_rank_page(config)
@@ -189,7 +195,7 @@ def advantages(config_file: ConfigFile = None, /, *, config: _settings(LabConfig
 
 
 @app.command
-def queue(store: str | None = None, /, *, config: _settings(QueueConfig) = None) -> None:  # type: ignore[valid-type]
+def queue(store: StoreOrConfigFile = None, /, *, config: _settings(QueueConfig) = None) -> None:  # type: ignore[valid-type]
     """Hand out first what is worth most: disagreements, what a reward model is unsure of, or a new checkpoint."""
     from posttrain.commands.queue import queue_items
 
@@ -204,7 +210,7 @@ app.command(preference_store)
 
 @preference_store.command(name="import")
 def import_files(
-    store: str | None = None,
+    store: StoreOrConfigFile = None,
     /,
     *files: Path,
     config: _settings(StoreImportConfig) = None,  # type: ignore[valid-type]
@@ -217,7 +223,7 @@ def import_files(
 
 @preference_store.command(name="export")
 def export_file(
-    store: str | None = None,
+    store: StoreOrConfigFile = None,
     file: Path | None = None,
     /,
     *,

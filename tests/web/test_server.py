@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from html import unescape
 from http.cookiejar import CookieJar
 
 import pytest
@@ -87,6 +88,8 @@ def test_the_printed_address_opens_the_page_until_ctrl_c(store_file, tmp_path):
         "5",
         "--guidelines",
         str(told),
+        "--tags",
+        "to the point,wrong",
     )
     with Running(str(store_file), *words) as running:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/open\?token=[\w-]{43}", running.address)
@@ -97,7 +100,9 @@ def test_the_printed_address_opens_the_page_until_ctrl_c(store_file, tmp_path):
         assert answer.url == running.address.partition("/open")[0] + "/rank"
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Server"] is None
-        assert b"alice" in answer.read()
+        html = answer.read().decode()
+        assert "alice" in html
+        assert '["to the point", "wrong"]' in unescape(html)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             browser().open(running.address + "x", timeout=60)
         with pytest.raises(urllib.error.HTTPError, match="421"):
@@ -113,7 +118,7 @@ def test_the_printed_address_opens_the_page_until_ctrl_c(store_file, tmp_path):
         assert current_guidelines(store).text == "Prefer **true** answers."
         actions = [entry.action for entry in reversed(audit_entries(store))]
         assert actions == [
-            "annotator_added", "settings_changed", "guidelines_published", "signed_in", "sign_in_failed",
+            "annotator_added", "settings_changed", "settings_changed", "guidelines_published", "signed_in", "sign_in_failed",
         ]  # fmt: skip
 
 
@@ -225,6 +230,7 @@ class TestRefusals:
             (["--session-hours", "0"], "session_hours"),
             (["--guidelines", "/nowhere/guidelines.md"], "cannot be read"),
             (["--annotator", "<b>"], "cannot be an annotator's name"),
+            (["--tags", "a,b,a"], "'a' is there twice"),
             (["--hots", "x"], "Did you mean 'hosts'"),
         ],
     )

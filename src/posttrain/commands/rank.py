@@ -16,6 +16,7 @@ from posttrain.preferences.store.guidelines import current_guidelines, publish_g
 from posttrain.preferences.store.people import checked_name, person_at_this_machine, somebody_can_sign_in
 from posttrain.preferences.store.progress import store_progress
 from posttrain.preferences.store.settings import change_queue_settings
+from posttrain.preferences.store.suggested_tags import checked_tags, suggest_tags, suggested_tags
 from posttrain.runs.metric_names import count_text
 from posttrain.web.access import Access
 from posttrain.web.app import create_app
@@ -26,6 +27,7 @@ def open_rank_page(config: RankPageConfig) -> None:
     """Serves the page; everything that cannot work is said before the port is taken."""
     is_local = is_this_machine(config.host) and config.https_proxy is None
     guidelines = _read_guidelines(config)
+    tags = None if config.tags is None else checked_tags(config.tags)
     with open_store(config.store) as store:
         login_name = this_login_name()
         by = at_command_line(login_name)
@@ -43,7 +45,7 @@ def open_rank_page(config: RankPageConfig) -> None:
                 is_https=config.https_proxy is not None,
                 session_length=timedelta(hours=config.session_hours),
             )
-            _take_over(store, config, guidelines, by)
+            _take_over(store, config, guidelines, tags, by)
             app = create_app(store, access=access)
             _say(store, config, access)
             serve(app, listening, proxy=config.https_proxy)
@@ -80,7 +82,9 @@ def _person_here(store: Store, config: RankPageConfig, login_name: str, by: Acto
     return person_at_this_machine(store, wanted, by=by).name
 
 
-def _take_over(store: Store, config: RankPageConfig, guidelines: str | None, by: Actor) -> None:
+def _take_over(
+    store: Store, config: RankPageConfig, guidelines: str | None, tags: tuple[str, ...] | None, by: Actor
+) -> None:
     """Keeps in the store what was set here, and says so in its audit log."""
     changes = {
         "overlap": config.overlap,
@@ -91,6 +95,9 @@ def _take_over(store: Store, config: RankPageConfig, guidelines: str | None, by:
     if wanted:
         change_queue_settings(store, **wanted)  # type: ignore[arg-type]
         note_alone(store, "settings_changed", by=by, details=wanted)
+    if tags is not None and tags != suggested_tags(store):
+        suggest_tags(store, tags)
+        note_alone(store, "settings_changed", by=by, details={"tags": list(tags)})
     if guidelines is not None:
         before = current_guidelines(store)
         published = publish_guidelines(store, guidelines, str(by.details["command_line_of"]))

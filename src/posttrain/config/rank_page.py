@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from posttrain.config.sections import AnywherePath, Section
 
@@ -30,6 +30,9 @@ class RankPageConfig(Section):
     """How long a prompt is kept for the person who has it open. Kept in the store; 30 in a new one."""
     guidelines: AnywherePath | None = None
     """A Markdown file of what people are told; each judgement says which version of it was in force."""
+    tags: tuple[str, ...] | None = None
+    """Tags that the page offers for a response, such as "helpful,wrong,too long"; "" offers none. Kept in the store;
+    common faults in a new one."""
     session_hours: float = Field(24.0, gt=0, le=24 * 90)
     """People sign in again when they have not used the page for so long."""
     hosts: tuple[str, ...] = ()
@@ -37,6 +40,12 @@ class RankPageConfig(Section):
     https_proxy: str | None = None
     """The address of a reverse proxy before this server that speaks https, for example 127.0.0.1. Its X-Forwarded-For
     is believed, cookies are sent over https alone, and everybody signs in."""
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _of_one_line(cls, tags: object) -> object:
+        """On the command line they are parted by commas."""
+        return [tag for tag in tags.split(",") if tag.strip()] if isinstance(tags, str) else tags
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -41,6 +41,7 @@ from posttrain.preferences.store.queue import next_item, renew_lease
 from posttrain.preferences.store.records import Assignment
 from posttrain.preferences.store.seen_others import has_seen_others
 from posttrain.preferences.store.store_mark import store_mark
+from posttrain.preferences.store.suggested_tags import suggested_tags
 from posttrain.web.access import may
 from posttrain.web.bodies import json_body
 from posttrain.web.json_response import JSONResponse
@@ -60,11 +61,6 @@ from posttrain.web.ranking.text_difference import difference
 from posttrain.web.refusals import Refusal
 from posttrain.web.routes import SecuredRoute, secured
 
-SUGGESTED_TAGS = (
-    "wrong", "made up", "unsafe", "off topic", "ignores instructions", "too long", "repeats itself", "refuses",
-    "badly formatted",
-)  # fmt: skip
-"""Tags that the page offers; annotators add others of their own."""
 _HISTORY_AT_ONCE = 30
 _MOST_BESIDES = 20
 
@@ -94,9 +90,10 @@ def _to_rank(request: Request) -> Response:
 
 
 def _rank_page(request: Request) -> Response:
+    store = _store(request)
     # Browsers keep drafts by address, and another store may be served at the same one tomorrow.
-    person_mark = f"{store_mark(_store(request))}.{request.state.annotator.id}"
-    return page(request, "rank.html", suggested_tags=list(SUGGESTED_TAGS), person_mark=person_mark)
+    person_mark = f"{store_mark(store)}.{request.state.annotator.id}"
+    return page(request, "rank.html", suggested_tags=list(suggested_tags(store)), person_mark=person_mark)
 
 
 def _next(request: Request) -> Response:
