@@ -11,7 +11,7 @@ from tests.web.visitor import ACCOUNTS, LOCAL, Visitor, add_person
 from posttrain.preferences.quality.report import quality_report
 from posttrain.preferences.quality.settling import settled_items
 from posttrain.preferences.store.audit import Actor
-from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.items import add_items, get_item
 from posttrain.preferences.store.judgements import all_judgements, judgements_of_item
 from posttrain.preferences.store.people import person_at_this_machine
 from posttrain.preferences.store.records import NewItem
@@ -186,6 +186,22 @@ def test_who_has_read_a_known_answer_is_not_measured_by_it(store, visitor):
     body = {"submission_id": "one", "kind": "ranking", "ranks": [0, 1]}
     assert visitor.post_json(f"/api/items/{given['id']}/judgement", body).status_code == 200
     assert [own.settles for own in all_judgements(store)] == [True]
+
+
+def test_items_lead_to_the_ranking_page_with_them(team, visitor):
+    differing, flagged = team.add(2)
+    team.says(team.anna, differing, 0, 1)
+    team.says(team.ben, differing, 1, 0)
+    team.says(team.anna, flagged, 0, 1, is_flagged=True)
+    html = visitor.get("/quality").text
+    for item in (differing, flagged):
+        address = f"/rank?item={get_item(team.store, item).public_id}"
+        assert f'href="{address}"' in html
+        assert f'href="{address}"' in visitor.get(f"/quality/items/{item}").text
+        public_id = address.partition("=")[2]
+        shown = visitor.get(f"/api/items/{public_id}").json()["item"]
+        assert f"Question {item}?" in str(shown["prompt"])
+        assert shown["settles"]
 
 
 def test_a_form_that_is_behind_or_not_complete_stores_nothing(team, visitor):

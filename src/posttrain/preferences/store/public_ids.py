@@ -38,6 +38,15 @@ def items_of_public_ids(connection: Connection, public_ids: Iterable[int]) -> di
     return found
 
 
+def public_ids_of(connection: Connection, item_ids: Iterable[int]) -> dict[int, int]:
+    """Item number -> public number; those that there are not are left out."""
+    found: dict[int, int] = {}
+    for chunk in in_chunks(item_ids, _AT_ONCE):
+        statement = select(items.c.item_id, items.c.public_id).where(items.c.item_id.in_(chunk))
+        found |= {row.item_id: row.public_id for row in connection.execute(statement)}
+    return found
+
+
 def item_of_public_id(connection: Connection, public_id: int) -> int:
     """The item number. UnknownItem where no item has that public number."""
     # Larger ones fit in no column.

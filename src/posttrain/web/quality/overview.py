@@ -14,6 +14,7 @@ from posttrain.preferences.quality.settling import settled_items
 from posttrain.preferences.store.database import Store
 from posttrain.preferences.store.judgements import newest_judgement_id
 from posttrain.preferences.store.progress import store_progress
+from posttrain.preferences.store.public_ids import public_ids_of
 from posttrain.web.pages import page
 from posttrain.web.quality import words
 from posttrain.web.quality.pictures import day_bars, interval_marks
@@ -38,9 +39,13 @@ def quality_page(request: Request) -> Response:
         for item, annotators in sorted(report.flagged.items())
         if item not in settled
     ]
+    listed = [own.item_id for own in to_settle[:UNFOLDED]] + [item for item, _ in flagged[:UNFOLDED]]
+    with store.reading() as connection:
+        public_ids = public_ids_of(connection, listed)
     return page(
         request,
         "quality.html",
+        public_ids=public_ids,
         report=report,
         remarks=remarks(report),
         tiles=tiles(report, store_progress(store)),
