@@ -5,9 +5,10 @@ import { announce } from "./announcer.js";
 import * as api from "./api.js";
 import { Clock } from "./clock.js";
 import { itemName } from "./elements.js";
-import { ItemCommands } from "./item_commands.js";
 import { ItemView } from "./item_view.js";
 import { contentOf, contentOfDraft, emptyContent, JudgementWork } from "./judgement_work.js";
+import { commandsOf, idleCommandsOf } from "./session_commands.js";
+import { showMissing, submissionOf } from "./submission.js";
 import { Trail } from "./trail.js";
 
 const SECONDS_UNTIL_NEXT_LOOK = 20;
@@ -27,21 +28,7 @@ export class Session {
     this.isResting = false; // nothing is in view because the person is to say how to go on
   }
 
-  get commands() { return this.shown?.commands ?? this.#idleCommands; }
-
-  // What can be done while no item is in view.
-  get #idleCommands() {
-    const { dialogs } = this.pages;
-    const nothing = () => {};
-    return {
-      isIdle: true,
-      undo: () => this.#undoSubmission(),
-      earlier: () => this.goEarlier(),
-      openHistory: () => dialogs.openHistory((id) => this.openEarlier(id), nothing),
-      openGuideline: () => dialogs.openGuideline(nothing),
-      openKeys: () => dialogs.openKeys(nothing),
-    };
-  }
+  get commands() { return this.shown?.commands ?? idleCommandsOf(this); }
 
   get #besides() {
     const own = [this.shown?.item.id, this.open?.item.id, this.#ahead.id, ...this.pages.outbox.itemIds];
@@ -76,7 +63,7 @@ export class Session {
       },
     });
     if (item.earlier) work.begun = stored; // only what differs from what is stored is a change
-    const commands = this.#commandsOf(work);
+    const commands = commandsOf(this, work);
     const view = new ItemView(item, work, commands, { suggestedTags: this.pages.suggestedTags, isEarlier });
     commands.view = view;
     this.shown = { item, work, commands, view, clock, isEarlier };
@@ -97,43 +84,12 @@ export class Session {
     this.shown = null;
   }
 
-  #commandsOf(work) {
-    const commands = new ItemCommands(work);
-    const { dialogs } = this.pages;
-    const back = () => commands.goTo(commands.current);
-    return Object.assign(commands, {
-      noteTyped: (note) => this.pages.drafts.save(this.shown.item, { ...work.content, note }, this.shown.clock.seconds),
-      submit: () => this.submit(work.content.cannot_rank ? "cannot_rank" : "ranking"),
-      skip: () => this.submit("skip"),
-      undoBeyond: () => this.#undoSubmission(),
-      earlier: () => this.goEarlier(),
-      later: () => this.goLater(),
-      openHistory: () => dialogs.openHistory((id) => this.openEarlier(id), back),
-      openGuideline: () => dialogs.openGuideline(back),
-      openKeys: () => dialogs.openKeys(back),
-      openDifference: () => dialogs.openDifference(this.shown.item, commands.current, this.#otherCard(commands), back),
-    });
-  }
-
-  // What a card is most likely to be compared with: the one ranked just above it, else its neighbour.
-  #otherCard(commands) {
-    const { ranks } = commands.content;
-    const card = commands.current;
-    const better = ranks.flatMap((slot, other) => (slot !== null && other !== card && ranks[card] !== null && slot <= ranks[card] ? [[slot, other]] : []));
-    better.sort((a, b) => b[0] - a[0]);
-    return better[0]?.[1] ?? (card + 1 < ranks.length ? card + 1 : card - 1);
-  }
-
   submit(kind) {
-    const { item, work, clock, isEarlier, view } = this.shown;
+    const { item, work, isEarlier, view } = this.shown;
     if (document.activeElement === view.tray.note) view.tray.note.blur(); // its change event comes first
     const judgement = work.judgement(kind);
     if (judgement === null) {
-      const left = view.cards.filter((card) => work.content.ranks[card.card] === null && !work.content.unacceptable[card.card]);
-      for (const card of left) card.root.classList.add("is-missing");
-      view.focusCard(left[0].card);
-      announce(`Not submitted: ${left.map((card) => card.letter).join(", ")} ${left.length === 1 ? "has" : "have"} no rank. Press c when they cannot be ranked, s to skip.`);
-      this.pages.hint(`${left.map((card) => card.letter).join(", ")} ${left.length === 1 ? "has" : "have"} no rank yet.`);
+      this.pages.hint(showMissing(this.shown));
       return;
     }
     this.pages.hint("");
@@ -143,13 +99,7 @@ export class Session {
       this.#goOn(isEarlier);
       return;
     }
-    this.pages.outbox.add({ itemId: item.id, number: item.number }, {
-      ...judgement,
-      submission_id: crypto.randomUUID?.() ?? madeUp(),
-      seconds: clock.seconds,
-      guideline_version: item.guideline_version,
-      replaces: item.earlier?.judgement_id ?? null,
-    }, { ...item, draft: null });
+    this.pages.outbox.add({ itemId: item.id, number: item.number }, submissionOf(this.shown, judgement), { ...item, draft: null });
     this.pages.drafts.forget(item);
     this.pages.counted(kind, item.earlier?.kind ?? null);
     this.#trail.add(item.id);
@@ -249,7 +199,7 @@ export class Session {
     this.shown.view.update();
   }
 
-  #undoSubmission() {
+  undoSubmission() {
     const last = this.#lastSubmitted;
     if (last === undefined || last.id === this.shown?.item.id) announce("There is nothing to undo.");
     else this.openEarlier(last.id, `Back at ${itemName(last.number)}, which you had submitted. Change it and submit again.`);
@@ -276,10 +226,4 @@ export class Session {
     else if (this.open !== null) this.#backToOpen();
     else await this.showNext();
   }
-}
-
-// crypto.randomUUID exists on https and localhost alone; random bytes everywhere.
-function madeUp() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
