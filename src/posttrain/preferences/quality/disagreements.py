@@ -36,18 +36,18 @@ def disagreements(
     `shared` is `shared_rankings(rankings)`; `cannot_rank` holds the item of each judgement that says that the item
     cannot be ranked.
     """
-    differing: dict[int, float] = {}
-    if len(shared.items):
-        items, index = np.unique(shared.items, return_inverse=True)
-        differing = dict(zip(items.tolist(), np.bincount(index, shared.disagreement()).tolist(), strict=True))
-    num_ranked = Counter(ranking.item_id for ranking in rankings)
-    num_cannot = Counter(cannot_rank)
-    found = []
-    for item in {item for item, count in num_ranked.items() if count > 1} | num_cannot.keys():
-        ranked, cannot = num_ranked[item], num_cannot[item]
-        people = ranked + cannot
-        if people > 1:
-            pairs_of_people = people * (people - 1) / 2
-            score = (differing.get(item, 0.0) + ranked * cannot / 2) / pairs_of_people
-            found.append(Disagreement(item, score, people, cannot))
-    return sorted(found, key=lambda own: (-own.score, own.item_id))
+    cannot_by_item = Counter(cannot_rank)
+    items, ranked = np.unique(
+        np.array([*(ranking.item_id for ranking in rankings), *cannot_by_item], dtype=np.int64),
+        return_counts=True,
+    )
+    cannot = np.zeros(len(items), dtype=np.int64)
+    cannot[np.searchsorted(items, list(cannot_by_item))] = list(cannot_by_item.values())
+    ranked -= cannot > 0  # each of these items was put among the rankings' once
+    differing = np.bincount(np.searchsorted(items, shared.items), shared.disagreement(), len(items))
+    people = ranked + cannot
+    score = (differing + ranked * cannot / 2) / np.maximum(people * (people - 1) / 2, 1)
+    order = np.lexsort((items, -score))
+    order = order[people[order] > 1]
+    columns = (column[order].tolist() for column in (items, score, people, cannot))
+    return list(map(Disagreement, *columns))

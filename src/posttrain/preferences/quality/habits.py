@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from posttrain.preferences.quality.personal_ranking import PersonalRanking
+import numpy as np
+
+from posttrain.preferences.quality.personal_ranking import PersonalRanking, tables_by_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,16 @@ def times(seconds: Sequence[float]) -> Times | None:
 
 def shares_tied(rankings: Sequence[PersonalRanking]) -> Mapping[int, float]:
     """Annotator -> of the pairs of responses in their rankings, the share that they tied; each ranking weighs 1."""
-    of_ranks: dict[tuple[int, ...], float] = {}
     sums: dict[int, float] = defaultdict(float)
     counts: Counter[int] = Counter()
-    for ranking in rankings:
-        if len(ranking.ranks) < 2:
-            continue
-        if ranking.ranks not in of_ranks:
-            tied = sum(count * (count - 1) for count in Counter(ranking.ranks).values())
-            of_ranks[ranking.ranks] = tied / (len(ranking.ranks) * (len(ranking.ranks) - 1))
-        sums[ranking.annotator_id] += of_ranks[ranking.ranks]
-        counts[ranking.annotator_id] += 1
+    for table in tables_by_size(rankings):
+        pairs = list(itertools.combinations(table.ranks.T, 2))
+        shares = np.add.reduce([one == other for one, other in pairs], dtype=np.float64) / len(pairs)
+        annotators, of_row, num_rows = np.unique(table.annotators, return_inverse=True, return_counts=True)
+        totals = np.bincount(of_row, shares)
+        for annotator, total, num in zip(
+            annotators.tolist(), totals.tolist(), num_rows.tolist(), strict=True
+        ):
+            sums[annotator] += total
+            counts[annotator] += num
     return {annotator: total / counts[annotator] for annotator, total in sums.items()}

@@ -41,11 +41,11 @@ def tables_by_size(rankings: Sequence[PersonalRanking]) -> list[RankingTable]:
     for size, own in sorted(by_size.items()):
         if size < 2:
             continue
-        items, annotators, ranks, _ = zip(*own, strict=True)
-        item_ids = np.array(items, dtype=np.int64)
-        annotator_ids = np.array(annotators, dtype=np.int64)
+        item_ids = np.array([ranking.item_id for ranking in own], dtype=np.int64)
+        annotator_ids = np.array([ranking.annotator_id for ranking in own], dtype=np.int64)
+        ranks = rows_of([ranking.ranks for ranking in own], size)
         order = np.lexsort((annotator_ids, item_ids))
-        tables.append(RankingTable(item_ids[order], annotator_ids[order], rows_of(ranks, size)[order]))
+        tables.append(RankingTable(item_ids[order], annotator_ids[order], ranks[order]))
     return tables
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,14 @@ from numpy.typing import NDArray
 from posttrain.evaluation.intervals import wilson_interval
 from posttrain.preferences.quality.intervals import Estimate
 from posttrain.preferences.quality.personal_ranking import PersonalRanking, doubled_places, rows_of
+
+
+class RanksByPlace(NamedTuple):
+    """Rankings of one number of cards whose order is known: whose, and `ranks` [rankings, places] of the cards shown
+    at each place."""
+
+    annotators: NDArray[np.int64]
+    ranks: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +54,10 @@ class BestByPlace:
     shares: tuple[float, ...]
 
 
-def position_bias(rankings: Sequence[PersonalRanking]) -> PositionBias | None:
-    """The test over rankings whose `order_shown` is known; None where none orders anything."""
+def position_bias(shown: Mapping[int, RanksByPlace]) -> PositionBias | None:
+    """The test over all of `ranks_by_place`; None where no ranking orders anything."""
     total, variance, count, wins, losses = 0.0, 0.0, 0, 0, 0
-    for ranks in _ranks_by_place(rankings).values():
+    for _, ranks in shown.values():
         num_cards = ranks.shape[1]
         correlations = _spearman_with_place(ranks)
         total += float(correlations.sum())
@@ -64,12 +73,15 @@ def position_bias(rankings: Sequence[PersonalRanking]) -> PositionBias | None:
     return PositionBias(total / count, z, math.erfc(abs(z) / math.sqrt(2)), first, count)
 
 
-def position_bias_of_each(rankings: Sequence[PersonalRanking]) -> dict[int, PositionBias]:
+def position_bias_of_each(shown: Mapping[int, RanksByPlace]) -> dict[int, PositionBias]:
     """Annotator -> their own test, its p-value times the number of tests (Holm 1979), so that one in twenty stands
     out by chance among all of them together, not among each."""
-    own: dict[int, list[PersonalRanking]] = defaultdict(list)
-    for ranking in rankings:
-        own[ranking.annotator_id].append(ranking)
+    own: dict[int, dict[int, RanksByPlace]] = defaultdict(dict)
+    for num_cards, (annotators, ranks) in shown.items():
+        order = np.argsort(annotators, kind="stable")
+        people, starts = np.unique(annotators[order], return_index=True)
+        for annotator, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
+            own[annotator][num_cards] = RanksByPlace(annotators[rows], ranks[rows])
     tests = {annotator: test for annotator, of in own.items() if (test := position_bias(of)) is not None}
     adjusted, largest = {}, 0.0
     for place, (annotator, test) in enumerate(sorted(tests.items(), key=lambda pair: pair[1].p_value)):
@@ -80,10 +92,10 @@ def position_bias_of_each(rankings: Sequence[PersonalRanking]) -> dict[int, Posi
     return adjusted
 
 
-def best_by_place(rankings: Sequence[PersonalRanking]) -> dict[int, BestByPlace]:
+def best_by_place(shown: Mapping[int, RanksByPlace]) -> dict[int, BestByPlace]:
     """Number of cards -> how often each place held the best one; rankings that tie everything are left out."""
     found = {}
-    for num_cards, ranks in sorted(_ranks_by_place(rankings).items()):
+    for num_cards, (_, ranks) in sorted(shown.items()):
         best = (ranks == ranks.min(axis=1, keepdims=True)).astype(np.float64)
         best = best[best.sum(axis=1) < num_cards]
         if len(best):
@@ -92,17 +104,20 @@ def best_by_place(rankings: Sequence[PersonalRanking]) -> dict[int, BestByPlace]
     return found
 
 
-def _ranks_by_place(rankings: Sequence[PersonalRanking]) -> dict[int, NDArray[np.int64]]:
-    """Number of cards -> [rankings, places]: the rank of the card shown at each place."""
+def ranks_by_place(rankings: Sequence[PersonalRanking]) -> dict[int, RanksByPlace]:
+    """Number of cards -> what was ranked how at each place; rankings whose `order_shown` is not known are left out."""
     by_size: dict[int, list[PersonalRanking]] = defaultdict(list)
     for ranking in rankings:
         if len(ranking.order_shown) == len(ranking.ranks) > 1:
             by_size[len(ranking.ranks)].append(ranking)
     return {
-        size: np.take_along_axis(
-            rows_of([ranking.ranks for ranking in own], size),
-            rows_of([ranking.order_shown for ranking in own], size),
-            axis=1,
+        size: RanksByPlace(
+            np.array([ranking.annotator_id for ranking in own], dtype=np.int64),
+            np.take_along_axis(
+                rows_of([ranking.ranks for ranking in own], size),
+                rows_of([ranking.order_shown for ranking in own], size),
+                axis=1,
+            ),
         )
         for size, own in by_size.items()
     }

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from posttrain.preferences.quality.disagreements import WORTH_SETTLING, Disagreement, disagreements
 from posttrain.preferences.quality.enough import (
     MIN_GOLD_ITEMS,
@@ -25,9 +27,11 @@ from posttrain.preferences.quality.krippendorff import rank_alpha, value_alpha
 from posttrain.preferences.quality.position_bias import (
     BestByPlace,
     PositionBias,
+    RanksByPlace,
     best_by_place,
     position_bias,
     position_bias_of_each,
+    ranks_by_place,
 )
 from posttrain.preferences.quality.rank_agreement import (
     Agreement,
@@ -122,12 +126,11 @@ def quality_report(store: Store, *, checkpoints: dict[int, tuple[str, ...]] | No
     shared = shared_rankings(evidence.rankings)
     all_seconds = [one for own in evidence.seconds.values() for one in own]
     differing = disagreements(evidence.rankings, shared, (item for item, _ in evidence.cannot_rank))
-    num_shared = len(set(shared.items.tolist()))
+    num_shared = len(np.unique(shared.items))
     in_matrix = _in_matrix(evidence)
-    most_cards = max(
-        best_by_place(evidence.rankings).values(), key=lambda own: own.num_rankings, default=None
-    )
-    position = position_bias(evidence.rankings)
+    shown = ranks_by_place(evidence.rankings)
+    most_cards = max(best_by_place(shown).values(), key=lambda own: own.num_rankings, default=None)
+    position = position_bias(shown)
     num_by_place = position.num_rankings if position else 0
     return QualityReport(
         computed_at=store.now(),
@@ -144,7 +147,7 @@ def quality_report(store: Store, *, checkpoints: dict[int, tuple[str, ...]] | No
         tau_b=_of_items(overall_tau_b(shared)),
         grade_alpha=_of_items(value_alpha(evidence.grades)),
         mark_alpha=_of_items(value_alpha(evidence.marks)),
-        people=_people(evidence, shared),
+        people=_people(evidence, shared, shown),
         in_matrix=in_matrix,
         matrix=agreement_of_two(shared, [person.annotator_id for person in in_matrix]),
         position=if_enough(position, num_by_place, MIN_RANKINGS_BY_PLACE),
@@ -169,14 +172,16 @@ def _in_matrix(evidence: Evidence) -> tuple[Person, ...]:
     return tuple(sorted((evidence.people[number] for number, _ in busiest), key=lambda person: person.name))
 
 
-def _people(evidence: Evidence, shared: SharedRankings) -> tuple[PersonQuality, ...]:
+def _people(
+    evidence: Evidence, shared: SharedRankings, shown: Mapping[int, RanksByPlace]
+) -> tuple[PersonQuality, ...]:
     num_rankings = Counter(ranking.annotator_id for ranking in evidence.rankings)
     num_cannot = Counter(annotator for _, annotator in evidence.cannot_rank)
     gold_unranked = Counter(annotator for _, annotator in evidence.gold_cannot_rank)
     tied = shares_tied(evidence.rankings)
     agreement = agreement_with_others(shared)
     gold = gold_accuracy(evidence.gold_rankings, evidence.gold_answers)
-    position = position_bias_of_each(evidence.rankings)
+    position = position_bias_of_each(shown)
     judged = (
         num_rankings.keys()
         | num_cannot.keys()

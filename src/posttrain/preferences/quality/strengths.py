@@ -53,29 +53,36 @@ def compare_checkpoints(
     rankings: Sequence[PersonalRanking], checkpoints_of: Mapping[int, Sequence[str]]
 ) -> Comparisons:
     """Wins by group of items, from the checkpoint of each response of each item; "" is not known and left out."""
-    pairs_in = {names: _num_pairs(names) for names in {tuple(own) for own in checkpoints_of.values()}}
-    counted = [
-        (ranking, names)
-        for ranking in rankings
-        if pairs_in.get(names := tuple(checkpoints_of.get(ranking.item_id, ())))
-    ]
-    if not counted:
+    # Items have few kinds of checkpoints in an order, so what is asked of the names is asked of the kinds.
+    kinds: dict[tuple[str, ...], int] = {}
+    kind_of = {item: kinds.setdefault(tuple(names), len(kinds)) for item, names in checkpoints_of.items()}
+    pairs_in = np.array(
+        [_num_pairs(names) for names in kinds] + [0]
+    )  # the last one: nothing is known of the item
+    all_kinds = np.array([kind_of.get(ranking.item_id, -1) for ranking in rankings], dtype=np.int64)
+    rows = np.flatnonzero(pairs_in[all_kinds])
+    if not len(rows):
         return Comparisons((), np.zeros((0, 0, 0)), np.zeros((0, 0), dtype=np.int64))
-    checkpoints = tuple(sorted({name for names in {names for _, names in counted} for name in names if name}))
+    counted, kind = [rankings[row] for row in rows.tolist()], all_kinds[rows]
+    names = list(kinds)
+    names_of = {place: names[place] for place in np.unique(kind).tolist()}
+    checkpoints = tuple(sorted({name for own in names_of.values() for name in own if name}))
     index = {name: place for place, name in enumerate(checkpoints)} | {"": -1}
-    places_of = {names: [index[name] for name in names] for names in {names for _, names in counted}}
+    places_of = {place: [index[name] for name in own] for place, own in names_of.items()}
     num = len(checkpoints)
 
-    items = np.array([ranking.item_id for ranking, _ in counted], dtype=np.int64)
+    items = np.array([ranking.item_id for ranking in counted], dtype=np.int64)
     groups, num_groups = groups_of_items(items)
-    _, item_of, num_judges = np.unique(items, return_inverse=True, return_counts=True)
-    weights = 1 / (num_judges[item_of] * np.array([pairs_in[names] for _, names in counted]))
+    _, first, item_of, num_judges = np.unique(
+        items, return_index=True, return_inverse=True, return_counts=True
+    )
+    weights = 1 / (num_judges[item_of] * pairs_in[kind])
     wins = np.zeros(num_groups * num * num)
-    sizes = np.array([len(names) for _, names in counted])
+    sizes = np.array([len(ranking.ranks) for ranking in counted])
     for size in np.unique(sizes).tolist():
         own = np.flatnonzero(sizes == size)
-        ranks = rows_of([counted[row][0].ranks for row in own], size)
-        places = rows_of([places_of[counted[row][1]] for row in own], size)
+        ranks = rows_of([counted[row].ranks for row in own.tolist()], size)
+        places = rows_of([places_of[row] for row in kind[own].tolist()], size)
         for one, other in itertools.combinations(range(size), 2):
             a, b = places[:, one], places[:, other]
             met = (a != b) & (a >= 0) & (b >= 0)
@@ -84,7 +91,8 @@ def compare_checkpoints(
             for winner, loser, won in ((a, b, points), (b, a, 1 - points)):
                 cells = (start + winner * num + loser)[met]
                 wins += np.bincount(cells, (weights[own] * won)[met], len(wins))
-    return Comparisons(checkpoints, wins.reshape(num_groups, num, num), _num_prompts(counted, places_of, num))
+    num_prompts = _num_prompts(Counter(kind[first].tolist()), places_of, num)
+    return Comparisons(checkpoints, wins.reshape(num_groups, num, num), num_prompts)
 
 
 def strengths(comparisons: Comparisons, *, prior_ties: float = PRIOR_TIES) -> list[Strength]:
@@ -167,15 +175,15 @@ def _num_pairs(names: Sequence[str]) -> int:
 
 
 def _num_prompts(
-    counted: Sequence[tuple[PersonalRanking, tuple[str, ...]]],
-    places_of: Mapping[tuple[str, ...], Sequence[int]],
-    num: int,
+    num_items: Mapping[int, int], places_of: Mapping[int, Sequence[int]], num: int
 ) -> NDArray[np.int64]:
-    """[a, b]: items in which both were compared; [a, a] those in which a was compared at all."""
+    """[a, b]: items in which both were compared; [a, a] those in which a was compared at all.
+
+    `num_items` of each kind, and the places of each kind's checkpoints, -1 where one is not known.
+    """
     found = np.zeros((num, num), dtype=np.int64)
-    of_items = Counter({ranking.item_id: names for ranking, names in counted}.values())
-    for names, count in of_items.items():
-        for a, b in itertools.product(set(places_of[names]) - {-1}, repeat=2):
+    for kind, count in num_items.items():
+        for a, b in itertools.product(set(places_of[kind]) - {-1}, repeat=2):
             found[a, b] += count
     return found
 
