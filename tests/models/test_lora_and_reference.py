@@ -95,7 +95,7 @@ def test_the_adapter_is_on_again_after_an_exception():
     shake_adapter(policy)
     expected = policy.logprobs(batch, 1.0)
     policy.model.train()
-    broken = token_batch([((5,), (10_000,))])
+    broken = token_batch([((5, 10_000), (6,))])
     with pytest.raises(IndexError):
         reference.hidden_states(broken)
     assert torch.equal(policy.logprobs(batch, 1.0), expected)

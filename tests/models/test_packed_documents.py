@@ -56,7 +56,8 @@ def test_packing_changes_no_number_and_no_gradient(kind, packs):
     lengths = [[5, 3, 7], [2, 1, 4], [9]]
     packed = packed_rows(lengths)
     together = tiny_language_model(kind, seed=3, dtype=torch.float64)
-    together._decoder._packs = packs
+    together._decoder._packs_tokens = False
+    together._decoder._packs_documents = packs
     weights = torch.linspace(-1, 1, packed.num_targets, dtype=torch.float64)
     (together.target_logprobs(packed) * weights).sum().backward()
 
@@ -79,7 +80,7 @@ def test_packing_changes_no_number_and_no_gradient(kind, packs):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_model_finds_out_that_it_can(kind):
-    assert tiny_language_model(kind)._decoder._can_pack()
+    assert tiny_language_model(kind)._decoder._can_pack_documents()
 
 
 def test_a_model_that_lets_documents_see_each_other_is_found_out(monkeypatch):
@@ -88,7 +89,7 @@ def test_a_model_that_lets_documents_see_each_other_is_found_out(monkeypatch):
         return trunk(input_ids=packed.token_ids, position_ids=columns, use_cache=False).last_hidden_state
 
     monkeypatch.setattr(packed_documents, "packed_hidden_states", leaking)
-    assert not tiny_language_model("llama")._decoder._can_pack()
+    assert not tiny_language_model("llama")._decoder._can_pack_documents()
 
 
 @settings(max_examples=20, deadline=None)

@@ -39,6 +39,7 @@ def both(kind: str, tokens: TokenBatch):
     found = []
     for shares in (True, False):
         language_model = model(kind)
+        language_model._decoder._packs_tokens = False
         language_model._decoder._shares_prompts = shares
         statistics = language_model.token_statistics(tokens, temperature=0.9, entropy=True)
         weights = torch.linspace(-1, 1, statistics.logprobs.numel(), dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from posttrain.config.sections import ComputeSection, LoraSection, OptimizerSection, SamplingSection
 from posttrain.errors import ConfigError
+from posttrain.models.attention_plan import same_attention
 from posttrain.models.language_model import LanguageModel
 from posttrain.models.loading import load_language_model
 from posttrain.models.lora import add_lora
@@ -42,7 +44,10 @@ def checkpoint_gradients(hugging_face_model: Any, model: nn.Module) -> None:
     """Hidden states of layers are computed again in backward, instead of being kept; `model` is the whole module."""
     # Non-reentrant: the reentrant form drops gradients of adapters behind a frozen embedding. transformers
     # checkpoints in training mode only, which otherwise changes nothing, as there is no dropout.
-    hugging_face_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trunk = hugging_face_model.base_model
+    hugging_face_model.gradient_checkpointing_enable(
+        gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": partial(same_attention, trunk)}
+    )
     model.train()
 
 

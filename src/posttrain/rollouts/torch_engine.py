@@ -12,10 +12,16 @@ from posttrain.errors import InvariantError, ModelError
 from posttrain.models import LanguageModel
 from posttrain.models.decoder import evaluating
 from posttrain.rollouts.checks import check_call
+from posttrain.rollouts.decoding import Row, RowDecoder, decode
 from posttrain.rollouts.engine import Progress
 from posttrain.rollouts.kv_cache import GrowingCache
+from posttrain.rollouts.padded_decoder import PaddedDecoder, decoder_output
+from posttrain.rollouts.shared_prompt_decoder import (
+    SharedPromptDecoder,
+    reaches_back,
+    shares_prompts_exactly,
+)
 from posttrain.rollouts.stopping import Stopping
-from posttrain.rollouts.wave import Row, decoder_output, finish_rows
 from posttrain.types import Prompt, Rollout, Sampling
 
 
@@ -51,7 +57,9 @@ class TorchEngine:
         self._policy_version = policy_version
         self._weights_are_whole = True
         with torch.no_grad(), evaluating(self._language_model.model):
-            _check_decoding(self._language_model)
+            self._shares_prompts = shares_prompts_exactly(self._language_model)
+            if not self._shares_prompts:
+                _check_decoding(self._language_model)
 
     @property
     def policy_version(self) -> int:
@@ -85,9 +93,15 @@ class TorchEngine:
                 progress(count[0], len(rows), count[1])
 
         with torch.no_grad(), evaluating(self._language_model.model):
-            for start in range(0, len(by_length), self._max_rows):
-                wave = by_length[start : start + self._max_rows]
-                finish_rows(self._language_model, wave, sampling, stopping, after_step)
+            decode(
+                self._decoder(by_length, sampling),
+                by_length,
+                sampling,
+                stopping,
+                max_rows=self._max_rows,
+                device=self._language_model.device,
+                after_step=after_step,
+            )
         return [self._rollout(row, stopping) for row in rows]
 
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]], policy_version: int) -> None:
@@ -103,6 +117,13 @@ class TorchEngine:
             copy_weights(named_tensors, self._language_model)
             self._weights_are_whole = True
         self._policy_version = policy_version
+
+    def _decoder(self, rows: Sequence[Row], sampling: Sampling) -> RowDecoder:
+        """The fastest that this model takes, for its longest row."""
+        longest = max((len(row.prompt.token_ids) for row in rows), default=0) + sampling.max_new_tokens
+        if self._shares_prompts and reaches_back(self._language_model, longest):
+            return SharedPromptDecoder(self._language_model, longest)
+        return PaddedDecoder(self._language_model)
 
     def _rollout(self, row: Row, stopping: Stopping) -> Rollout:
         assert row.finish_reason is not None
