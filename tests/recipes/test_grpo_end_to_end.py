@@ -266,7 +266,24 @@ def test_wrong_temperature_stops_the_run(config, monkeypatch):
     )
     monkeypatch.setattr("posttrain.recipes.policy_run.check_sampler_mismatch", lambda mismatch: None)
     with pytest.raises(InvariantError, match="ratio"):
-        grpo(config(), reward=vowels)
+        grpo(config(epochs_per_step=2), reward=vowels)
+
+
+def test_one_update_per_rollout_needs_no_pass_before_it(config, monkeypatch):
+    """Its own pass gives the old logprobs, and how well the engine agrees, with the same result."""
+    from posttrain.training.learner import Learner
+
+    passes = []
+    logprobs = Learner.logprobs
+    monkeypatch.setattr(
+        Learner, "logprobs", lambda self, *given, **rest: passes.append(1) or logprobs(self, *given, **rest)
+    )
+    result = grpo(config(), reward=vowels)
+    assert passes == []
+    rows = read_metrics(result.run_folder / "metrics.jsonl")
+    assert all(1.0 <= row["rollout_mismatch"] < 1.0001 for row in rows)
+    grpo(config(epochs_per_step=2, output=result.run_folder.parent / "two"), reward=vowels)
+    assert len(passes) == 2
 
 
 def test_disk_full_while_saving_keeps_the_old_checkpoint(config, monkeypatch, tmp_path):

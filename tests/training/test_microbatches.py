@@ -22,6 +22,12 @@ def test_longest_rows_come_first_and_ties_keep_their_order():
     assert plan_microbatches([3, 9, 3, 9, 1], [True] * 5, budget=18) == [[1, 3], [0, 2, 4]]
 
 
+def test_parts_are_about_equally_large():
+    """40 rows of 10 at a budget of 300: not 30 and 10, but 20 and 20."""
+    assert [len(part) for part in plan_microbatches([10] * 40, [True] * 40, budget=300)] == [20, 20]
+    assert [len(part) for part in plan_microbatches([10] * 31, [True] * 31, budget=300)] == [16, 15]
+
+
 def test_rows_of_a_group_stay_beside_each_other():
     plan = plan_microbatches([3, 9, 4, 8, 1, 2], [True] * 6, budget=18, groups=[0, 1, 0, 1, 0, 2])
     assert plan == [[1, 3], [2, 0, 4, 5]]

@@ -212,3 +212,24 @@ def test_a_batch_that_lacks_the_reference():
 
 def test_an_objective_prints_without_tensors():
     assert "tensor" not in repr(objective(reference_head=torch.ones(3)))
+
+
+@pytest.mark.parametrize("level", ["token", "sequence", "sequence_mean"])
+def test_without_old_logprobs_the_policys_own_are_the_old_ones(level):
+    """One update per rollout: the same loss, gradient and metrics as with a pass for the old logprobs before it."""
+    found = []
+    for given_old in (True, False):
+        logprobs = (RATIOS.log() - 1.0).requires_grad_()
+        old = logprobs.detach().clone() if given_old else None
+        batch = told_batch(MASK, ADVANTAGES, RATIOS.log() - 1.1)
+        batch = dataclasses.replace(batch, old_logprobs=old)
+        loss, metrics = objective(ratio_level=level)(Told(logprobs), batch)
+        loss.backward()
+        found.append((loss.detach(), logprobs.grad, metrics.means()))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+    assert bool(found[0][1].any())
+    mismatch = found[1][2].pop("rollout_mismatch")
+    assert mismatch == pytest.approx(math.exp(0.1))
+    assert found[0][2] == found[1][2]
+    assert found[1][2]["ratio_deviation"] == 0.0

@@ -10,6 +10,7 @@ settings: `posttrain.config.algorithm.PRESETS`. What PPO does instead is in `ppo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from posttrain.recipes.policy_run import PolicyResult, PolicyRun, train_on_own_s
 from posttrain.recipes.reward import RewardFunction
 from posttrain.recipes.updates import run_updates
 from posttrain.runs.step_clock import StepClock
-from posttrain.training.invariants import check_first_ratio
+from posttrain.training.invariants import check_first_ratio, check_policy_batch
 from posttrain.training.objectives import PolicyGradient
 
 
@@ -103,19 +104,27 @@ class _GRPO:
         )
         metrics = dict(groups.metrics)
         if bool(groups.is_trained.any()):
-            metrics |= clock.timed("update_seconds", self.update)(step, groups)
+            metrics |= clock.timed("update_seconds", self.update)(step, groups, clock)
         else:
             self.run.session.view.note(f"step {step}: nothing to train on, every group's rewards are equal")
         self.run.load_weights(step)
         self.run.finish_step(step, metrics, clock.seconds, groups.scored, [self.trained])
 
-    def update(self, step: int, groups: Groups) -> dict[str, float]:
+    def update(self, step: int, groups: Groups, clock: StepClock) -> dict[str, float]:
         """Epochs x mini-batches of optimiser steps on one step's groups; what was measured on the way."""
         algorithm, plan = self.config.algorithm, partial(self.run.minibatches, step)
         rows = groups.is_trained.nonzero()[:, 0]
         rollouts = [groups.rollouts[row] for row in rows.tolist()]
         tokens = TokenBatch.from_rollouts(rollouts)
-        before = self.reader.read(rollouts, tokens, plan(0, len(tokens)))
+        minibatches = plan(0, len(tokens))
+        # One update per rollout: its own forward pass gives the old logprobs, unless something needs them before.
+        is_only_update = (
+            self.config.epochs_per_step == len(minibatches) == 1
+            and algorithm.importance_cap is None
+            and (algorithm.kl_in == "loss" or self.reader.reference is None)
+        )
+        read = clock.timed("logprobs_seconds", self.reader.read)
+        before = read(rollouts, tokens, minibatches, is_only_update=is_only_update)
 
         rewards = groups.rewards.clone()
         if before.kl is not None and algorithm.kl_in == "reward":
@@ -127,7 +136,14 @@ class _GRPO:
             kl_in_loss=algorithm.kl_in == "loss",
             importance_cap=algorithm.importance_cap,
         )
-        self.run.check_before_update(step, before.metrics, batch)
+        check_policy_batch(batch)
+        self.run.check_agreement(step, before.metrics)
+
+        def check_first(seen: Mapping[str, float]) -> None:
+            check_first_ratio(seen, self.run.policy.dtype)
+            if is_only_update:
+                self.run.check_agreement(step, seen)
+
         return before.metrics | run_updates(
             self.trained.learner,
             batch,
@@ -135,7 +151,7 @@ class _GRPO:
             plan,
             epochs=self.config.epochs_per_step,
             progress=partial(self.run.session.view.phase, "update"),
-            check_first=partial(check_first_ratio, dtype=self.run.policy.dtype),
+            check_first=check_first,
         )
 
     def export(self, folder: Path) -> None:

@@ -26,11 +26,11 @@ Plan = Sequence[Sequence[int]]
 class PolicyPass:
     """One step's rows as the policy and the reference see them before the update; `kl` is per response token.
 
-    `reference_*` and `kl` are None without a reference.
+    `reference_*` and `kl` are None without a reference; `old_logprobs` and `kl` where the update finds them itself.
     """
 
     tokens: TokenBatch
-    old_logprobs: Tensor
+    old_logprobs: Tensor | None
     rollout_logprobs: Tensor
     reference_logprobs: Tensor | None
     reference_hidden: Tensor | None
@@ -40,7 +40,10 @@ class PolicyPass:
     def metrics(self) -> dict[str, float]:
         """How well engine and learner agree, and how far the policy is from the reference."""
         mask = self.tokens.response_mask
-        found = {"rollout_mismatch": float(sampler_mismatch(self.old_logprobs, self.rollout_logprobs, mask))}
+        found = {}
+        if self.old_logprobs is not None:
+            mismatch = sampler_mismatch(self.old_logprobs, self.rollout_logprobs, mask)
+            found["rollout_mismatch"] = float(mismatch)
         if self.kl is not None:
             found["reference_kl"] = float(masked_mean(self.kl, mask))
         return found
@@ -49,6 +52,7 @@ class PolicyPass:
         """The batch of the update, with these advantages `[rows, time]`."""
         weights = None
         if importance_cap is not None:
+            assert self.old_logprobs is not None
             weights = truncated_importance_weights(
                 self.old_logprobs, self.rollout_logprobs, cap=importance_cap
             )
@@ -77,9 +81,16 @@ class PolicyReader:
     kl: KLKind
     temperature: float
 
-    def read(self, rollouts: Sequence[Rollout], tokens: TokenBatch, plan: Plan) -> PolicyPass:
-        """Old logprobs, the sampler's, and the KL of these rollouts, whose tokens are `tokens`."""
-        old = self.learner.logprobs(tokens, self.temperature, minibatches=plan)
+    def read(
+        self, rollouts: Sequence[Rollout], tokens: TokenBatch, plan: Plan, *, is_only_update: bool = False
+    ) -> PolicyPass:
+        """Old logprobs, the sampler's, and the KL of these rollouts, whose tokens are `tokens`.
+
+        With `is_only_update` the old logprobs and the KL are left to the update, which passes over the rows anyway.
+        """
+        old = None
+        if not is_only_update:
+            old = self.learner.logprobs(tokens, self.temperature, minibatches=plan)
         logprobs, hidden = self._reference(tokens, plan)
         return PolicyPass(
             tokens=tokens,
@@ -87,7 +98,7 @@ class PolicyReader:
             rollout_logprobs=_padded([rollout.rollout_logprobs for rollout in rollouts], tokens),
             reference_logprobs=logprobs,
             reference_hidden=hidden,
-            kl=self._kl(tokens, plan, old, logprobs, hidden),
+            kl=None if old is None else self._kl(tokens, plan, old, logprobs, hidden),
         )
 
     def _reference(self, tokens: TokenBatch, plan: Plan) -> tuple[Tensor | None, Tensor | None]:

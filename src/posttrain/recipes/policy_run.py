@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
-from posttrain.batches import PolicyBatch
 from posttrain.config.reinforcement import ReinforcementConfig
 from posttrain.config.sections import OptimizerSection, RewardSection
 from posttrain.evaluation.evaluate import Evaluation, evaluate
@@ -35,7 +34,6 @@ from posttrain.rollouts.torch_engine import TorchEngine
 from posttrain.runs.metric_names import count_text
 from posttrain.training.checkpoint import Checkpoint
 from posttrain.training.invariants import (
-    check_policy_batch,
     check_policy_versions,
     check_reference_kl_is_zero,
     check_sampler_mismatch,
@@ -207,13 +205,13 @@ class PolicyRun:
             num_rows, self.config.minibatches_per_step, seed=self.config.seed, step=step, epoch=epoch
         )
 
-    def check_before_update(self, step: int, metrics: Mapping[str, float], batch: PolicyBatch) -> None:
-        """InvariantError when what is to be trained on is not what was sampled, or the reference is another model."""
-        check_policy_batch(batch)
+    def check_agreement(self, step: int, metrics: Mapping[str, float]) -> None:
+        """InvariantError when the learner's policy is not the engine's, or the reference is another model."""
         if step == 1 and "reference_kl" in metrics:
             check_reference_kl_is_zero(metrics["reference_kl"])
         # With tokens cut off, the engine's probabilities are not the learner's.
-        if self.sampling.top_p == 1 and self.sampling.top_k == 0 and self.sampling.min_p == 0:
+        is_whole = self.sampling.top_p == 1 and self.sampling.top_k == 0 and self.sampling.min_p == 0
+        if is_whole and "rollout_mismatch" in metrics:
             check_sampler_mismatch(metrics["rollout_mismatch"])
 
     def evaluate(self, step: int) -> None:

@@ -30,7 +30,7 @@ from posttrain.recipes.response_metrics import response_metrics
 from posttrain.recipes.reward import RewardFunction
 from posttrain.recipes.updates import run_updates
 from posttrain.runs.step_clock import StepClock
-from posttrain.training.invariants import check_first_ratio
+from posttrain.training.invariants import check_first_ratio, check_policy_batch
 from posttrain.training.objectives import PolicyGradient
 from posttrain.training.value_objective import PolicyAndValue, ValueRegression
 from posttrain.types import Rollout, ScoredRollout
@@ -168,7 +168,8 @@ class _PPO:
             ),
             ValueBatch(tokens, old_values=values, targets=estimates.targets),
         )
-        self.run.check_before_update(step, metrics, batch.policy)
+        check_policy_batch(batch.policy)
+        self.run.check_agreement(step, metrics)
         if before.kl is not None:
             metrics["response_kl"] = float(before.kl.double().sum(dim=-1).mean())
             metrics["kl_coef"] = self.kl_coef

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from posttrain.errors import InvariantError, ModelError
 from posttrain.models import LanguageModel
 from posttrain.models.decoder import evaluating
+from posttrain.models.packed_linears import packable_linears, packed_linears
 from posttrain.rollouts.checks import check_call
 from posttrain.rollouts.decoding import Row, RowDecoder, decode
 from posttrain.rollouts.engine import Progress
@@ -60,6 +62,9 @@ class TorchEngine:
             self._shares_prompts = shares_prompts_exactly(self._language_model)
             if not self._shares_prompts:
                 _check_decoding(self._language_model)
+            self._packable = packable_linears(
+                self._language_model.causal_lm.base_model, partial(_one_token, self._language_model)
+            )
 
     @property
     def policy_version(self) -> int:
@@ -92,7 +97,11 @@ class TorchEngine:
             if progress is not None:
                 progress(count[0], len(rows), count[1])
 
-        with torch.no_grad(), evaluating(self._language_model.model):
+        with (
+            torch.no_grad(),
+            evaluating(self._language_model.model),
+            packed_linears(self._packable),
+        ):
             decode(
                 self._decoder(by_length, sampling),
                 by_length,
@@ -215,6 +224,11 @@ def _check_decoding(language_model: LanguageModel) -> None:
     differs = (whole - stepped).abs().max() > tolerance * whole.abs().max()
     if differs:  # never so with NaN weights, which generate reports
         raise _no_key_value_cache(language_model)
+
+
+def _one_token(language_model: LanguageModel) -> None:
+    token = torch.zeros(1, 1, dtype=torch.long, device=language_model.device)
+    language_model.causal_lm.base_model(input_ids=token, use_cache=False)
 
 
 def _no_key_value_cache(language_model: LanguageModel) -> ModelError:

@@ -47,6 +47,7 @@ TIMINGS: Mapping[str, str] = {
     "generate_seconds": "generating responses",
     "score_seconds": "scoring them",
     "update_seconds": "logprobs and updates",
+    "logprobs_seconds": "of these, the passes before the update: old logprobs, reference",
     "tokens_per_second": "response tokens generated per second of generating, or tokens trained on per second",
     "peak_memory_bytes": "largest memory so far",
 }

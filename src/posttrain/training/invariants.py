@@ -89,14 +89,16 @@ def check_policy_batch(batch: PolicyBatch) -> None:
             f"{int(outside.nonzero()[0, 0])}): only tokens that the policy sampled may be trained on."
         )
     check_finite("advantages", batch.advantages, mask)
-    check_finite("old_logprobs", batch.old_logprobs, mask)
     check_finite("rollout_logprobs", batch.rollout_logprobs, mask)
-    for name in ("reference_logprobs", "importance_weights"):
+    for name in ("old_logprobs", "reference_logprobs", "importance_weights"):
         tensor = getattr(batch, name)
         if tensor is not None:
             check_finite(name, tensor, mask)
     for name in ("old_logprobs", "rollout_logprobs"):
-        highest = float(getattr(batch, name).masked_fill(~mask, -math.inf).amax()) if mask.numel() else 0.0
+        tensor = getattr(batch, name)
+        if tensor is None or not mask.numel():
+            continue
+        highest = float(tensor.masked_fill(~mask, -math.inf).amax())
         if highest > 1e-3:
             raise InvariantError(f"{name} reaches {highest:.3g}: a log-probability is never above 0.")
 

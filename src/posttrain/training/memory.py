@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-MAX_TOKENS = 8192
-"""Beyond this, matrix products run no faster: they are at full speed from about a thousand rows."""
+MAX_TOKENS = {"cpu": 2048}
+"""By kind of device; beyond this, matrix products run no faster: on a CPU they are at full speed from about a thousand
+rows, and what is kept for backward is fetched from memory again."""
+MAX_TOKENS_ELSEWHERE = 8192
 SAFE_SHARE = 0.5
 """Of the free memory: the rest is for temporaries, fragmentation and whoever else uses the machine."""
 
@@ -19,9 +21,9 @@ SAFE_SHARE = 0.5
 def microbatch_budget(
     model: nn.Module, forward: Callable[[], Tensor], *, num_tokens: int, reserved_bytes: int = 0
 ) -> int:
-    """The largest power of two of padded tokens that should fit, at least 64 and at most 8192.
+    """The largest power of two of tokens that should fit, at least 64 and at most the device's `MAX_TOKENS`.
 
-    `forward` computes a loss over `num_tokens` padded tokens; what autograd saves for backward is counted.
+    `forward` computes a loss over `num_tokens` tokens; what autograd saves for backward is counted.
     `reserved_bytes` are still to be allocated before the next backward ends (gradients). No gradient is left
     behind. The result depends on the free memory of this moment: save it and reuse it when resuming.
     """
@@ -29,7 +31,7 @@ def microbatch_budget(
     per_token = max(1.0, saved / max(1, num_tokens))
     device = next(model.parameters()).device
     usable = SAFE_SHARE * max(0, free_bytes(device) - reserved_bytes)
-    tokens = min(MAX_TOKENS, max(64, int(usable / per_token)))
+    tokens = min(MAX_TOKENS.get(device.type, MAX_TOKENS_ELSEWHERE), max(64, int(usable / per_token)))
     return 1 << (tokens.bit_length() - 1)
 
 

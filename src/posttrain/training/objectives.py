@@ -12,7 +12,13 @@ from torch import Tensor
 
 from posttrain.algorithms.aggregation import AggregationMode, aggregate
 from posttrain.algorithms.clipping import check_clips, clipped_tokens
-from posttrain.algorithms.importance import RatioLevel, importance_ratio, log_ratio, old_policy_kl
+from posttrain.algorithms.importance import (
+    RatioLevel,
+    importance_ratio,
+    log_ratio,
+    old_policy_kl,
+    sampler_mismatch,
+)
 from posttrain.algorithms.kl import k1, k2, k3
 from posttrain.algorithms.masks import keep_counted
 from posttrain.algorithms.ppo import clipped_surrogate
@@ -181,7 +187,9 @@ class PolicyGradient:
         statistics = self._statistics(model, microbatch)
         # What stands behind a row's end is arbitrary, NaN included: it must not enter any function below.
         policy_logprobs = keep_counted(statistics.logprobs, mask)
-        old_logprobs = keep_counted(microbatch.old_logprobs.detach(), mask)
+        old_logprobs = policy_logprobs.detach()
+        if microbatch.old_logprobs is not None:
+            old_logprobs = keep_counted(microbatch.old_logprobs.detach(), mask)
         advantages = keep_counted(microbatch.advantages.detach(), mask)
         ratios = log_ratio(policy_logprobs, old_logprobs, mask, level=self.ratio_level)
         surrogate = clipped_surrogate(
@@ -203,7 +211,9 @@ class PolicyGradient:
             metrics.mean("entropy_bonus", total=self.entropy_coef * entropy, count=units)
             loss = loss - self.entropy_coef * entropy
         metrics.mean("loss", total=loss, count=units)
-        self._measure(metrics, microbatch, ratios.detach(), policy_logprobs.detach(), statistics.entropy)
+        self._measure(
+            metrics, microbatch, ratios.detach(), policy_logprobs.detach(), old_logprobs, statistics.entropy
+        )
         return loss, metrics
 
     def _statistics(self, model: PolicyModel, microbatch: PolicyBatch) -> Any:
@@ -245,7 +255,13 @@ class PolicyGradient:
 
     @torch.no_grad()
     def _measure(
-        self, metrics: Metrics, microbatch: PolicyBatch, ratios: Tensor, policy_logprobs: Tensor, entropy: Any
+        self,
+        metrics: Metrics,
+        microbatch: PolicyBatch,
+        ratios: Tensor,
+        policy_logprobs: Tensor,
+        old_logprobs: Tensor,
+        entropy: Any,
     ) -> None:
         """Adds what says whether the update is healthy; every mean is over counted tokens."""
         mask = microbatch.tokens.response_mask
@@ -271,8 +287,11 @@ class PolicyGradient:
         metrics.minimum("ratio_min", ratio.masked_fill(~mask, math.inf).min())
         metrics.maximum("ratio_max", ratio.masked_fill(~mask, -math.inf).max())
         metrics.maximum("ratio_deviation", keep_counted(ratio - 1.0, mask).abs().max())
-        old = keep_counted(microbatch.old_logprobs, mask)
-        mean("approx_kl", old_policy_kl(policy_logprobs - old))
+        mean("approx_kl", old_policy_kl(policy_logprobs - old_logprobs))
+        if microbatch.old_logprobs is None:  # else it was measured before the update
+            rollout_logprobs = keep_counted(microbatch.rollout_logprobs, mask)
+            mismatch = sampler_mismatch(policy_logprobs, rollout_logprobs, mask)
+            metrics.mean("rollout_mismatch", total=mismatch.double() * tokens, count=tokens)
         mean("policy_logprob", policy_logprobs)
         if entropy is not None:
             mean("entropy", entropy.detach())
