@@ -98,7 +98,7 @@ class _Product:
         """The `forward` of layer `number`."""
 
         def forward(x: Tensor) -> Tensor:
-            if self._input is not x:
+            if not self._outputs or self._input is not x:
                 self._outputs = self._all(x)
                 self._input = x
             out = self._outputs[number]
