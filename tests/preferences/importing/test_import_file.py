@@ -104,7 +104,7 @@ def test_one_bad_line_stores_nothing_and_is_named(store, tmp_path):
         ("list.json", b"[]", "is empty"),
         ("table.csv", b"a,b", "neither .jsonl nor .parquet"),
         ("odd.tar.gz", b"", "none of .jsonl.gz"),
-        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "q"}' * 50)[:30], "unpack"),
+        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "q"}' * 50, mtime=0)[:30], "unpack"),
         ("no.jsonl.gz", b"no gzip at all", "unpack"),
         ("words.jsonl", b'{"text": "x"}\n', "no known format"),
         ("bytes.jsonl", b'{"prompt": "\xff"}\n', "line 1: not UTF-8"),
