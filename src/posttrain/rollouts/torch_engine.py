@@ -35,7 +35,9 @@ class TorchEngine:
     copy: the learner's module generates, and `load_weights` only checks that nothing else is asked for and
     takes the version. That is right when the learner trains the very tensors that the module computes with.
 
-    At most `max_rows` responses are decoded together; more go in waves, so memory is bounded. A response does
+    At most `max_rows` responses are decoded together; more wait until places are free, so memory is bounded. A prompt
+    is computed and held once for all its responses, where the model's attention allows it (`SharedPromptDecoder`);
+    other models decode every row by itself, in waves. A response does
     not depend on what else is in its batch, up to the rounding of matrix products of another shape: in
     float32 the tokens are the same, in bfloat16 a token may rarely differ.
 
@@ -87,7 +89,7 @@ class TorchEngine:
         self._check_call(prompts, sampling, responses_per_prompt)
         stopping = Stopping(self._language_model.tokenizer, sampling)
         rows = [Row(i, p, sample) for i, p in enumerate(prompts) for sample in range(responses_per_prompt)]
-        # Prompts of like length share a wave: little padding, and rows of one prompt stay together.
+        # Prompts of like length come together: little padding, and rows of one prompt stay beside each other.
         by_length = sorted(rows, key=lambda row: (-len(row.prompt.token_ids), row.prompt_index))
         count = [0, 0]
 
