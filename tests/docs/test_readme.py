@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.tiny_models import save_tiny_model
 
-from posttrain.cli import _COMMANDS
+from posttrain.cli.command_table import COMMANDS
 from posttrain.config.grpo import GRPOConfig
 from posttrain.config.loading import load_config
 
@@ -67,7 +67,7 @@ def test_the_two_commands_are_there():
 def command_in(line: str) -> tuple[str, list[str]]:
     """The command, which may be of two words, and its settings without the file or folder before them."""
     words = shlex.split(line)
-    name = next((name for n in (2, 1) if (name := " ".join(words[:n])) in _COMMANDS), None)
+    name = next((name for n in (2, 1) if (name := " ".join(words[:n])) in COMMANDS), None)
     assert name is not None, line
     rest = words[len(name.split()) :]
     # A folder or file that a run would have made.
@@ -79,7 +79,7 @@ def test_commands_of_the_readme_exist():
     assert lines
     for name, words in map(command_in, lines):
         if words and name != "evaluate":
-            load_config(_COMMANDS[name][1], None, words)
+            load_config(COMMANDS[name].kind, None, words)
 
 
 def test_a_command_of_two_words_is_found():
@@ -116,12 +116,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 def command_of(path: Path) -> str:
     """An example is called as its command, or is one of grpo."""
     name = {"rlhf": "pipeline", "people_rank": "pipeline"}.get(path.stem, path.stem.replace("_", "-"))
-    return name if name in _COMMANDS else "grpo"
+    return name if name in COMMANDS else "grpo"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_example_configurations_are_valid(path):
-    load_config(_COMMANDS[command_of(path)][1], path)
+    load_config(COMMANDS[command_of(path)].kind, path)
 
 
 @pytest.mark.slow
