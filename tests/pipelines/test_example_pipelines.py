@@ -18,7 +18,8 @@ from posttrain.pipelines.stages import read_stages
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {"rlhf": ROOT / "examples/rlhf.toml", "r1": ROOT / "examples/r1/pipeline.toml"}
 SMALL = {
-    "sample": {"num_prompts": 12},
+    # A random model ends one response of fifty tokens in six, and what was cut is ranked by nobody.
+    "sample": {"num_prompts": 12, "sampling.max_new_tokens": 250},
     "sft": {"steps": 2, "epochs": None},
     "reward_model": {"steps": 2, "epochs": None},
     "grpo": {"steps": 1, "sampling.max_new_tokens": 16},
@@ -27,7 +28,7 @@ SMALL = {
     "evaluate": {"sampling.max_new_tokens": 16},
 }
 # A random model answers nothing right, and rankings of equals alone teach nothing.
-BY_LENGTH = [{"name": "length_reward", "options": {"unit": "characters", "target": 20, "slack": 20}}]
+BY_LENGTH = [{"name": "length_reward", "options": {"unit": "characters", "target": 100, "slack": 400}}]
 
 
 def made_small(config: PipelineConfig, model: Path, output: Path) -> PipelineConfig:

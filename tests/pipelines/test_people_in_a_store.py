@@ -151,7 +151,7 @@ def test_the_example_goes_from_answers_over_people_to_a_policy(tmp_path):
     config = load_config(PipelineConfig, root / "examples/people_rank.toml")
     where = tmp_path / "people.db"
     small = {
-        "samples": {"num_prompts": 12},
+        "samples": {"num_prompts": 12, "sampling": {"max_new_tokens": 250}},
         "ranked": {"store": str(where), "min_judgements": 12},
         "reward": {"steps": 2, "epochs": 1},
         "policy": {
