@@ -46,6 +46,7 @@ def open_rank_page(config: RankPageConfig) -> None:
                 session_length=timedelta(hours=config.session_hours),
             )
             _take_over(store, config, guidelines, tags, by)
+            store.refresh_statistics()
             app = create_app(store, access=access)
             _say(store, config, access)
             serve(app, listening, proxy=config.https_proxy)

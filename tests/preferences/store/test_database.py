@@ -13,6 +13,8 @@ from posttrain.errors import ConfigError, DataError
 from posttrain.preferences.store import sqlite
 from posttrain.preferences.store.database import open_store
 from posttrain.preferences.store.failures import StoreUnavailable
+from posttrain.preferences.store.items import add_items
+from posttrain.preferences.store.records import NewItem
 from posttrain.preferences.store.schema import schema_version
 from posttrain.preferences.store.settings import change_queue_settings, queue_settings, write_setting
 
@@ -228,3 +230,17 @@ def test_many_that_open_at_once_make_one_store(new_place):
     assert failures == []
     with open_store(where) as store, store.reading() as connection:
         assert connection.execute(select(schema_version.c.version)).all() == [(1,)]
+
+
+def test_the_planner_learns_the_sizes_of_the_tables(store):
+    """SQLite has nothing to refresh; PostgreSQL plans by what it last counted."""
+    add_items(store, [NewItem(f"q/{i}", "?", ("a", "b")) for i in range(300)])
+    store.refresh_statistics()
+    if not store.is_sqlite:
+        with store.reading() as connection:
+            counted = (
+                connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = 'items'"))
+                .scalars()
+                .all()
+            )
+        assert 300 in counted

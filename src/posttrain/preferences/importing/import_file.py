@@ -113,6 +113,7 @@ def import_files(
         raise DataError(
             f"{', '.join(map(str, paths))}: there is nothing in it. Check that it is the right file."
         )
+    store.refresh_statistics()
     report = ImportReport(
         format=formats[paths[0]],
         num_records=num_records,

@@ -15,12 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from posttrain.preferences.store import postgresql, sqlite
 from posttrain.preferences.store.failures import StoreUnavailable
 from posttrain.preferences.store.migrations import bring_up_to_date
+from posttrain.preferences.store.schema import metadata
 
 MAX_ATTEMPTS: Final = 5
 """How often a piece of work is done again after PostgreSQL ended it for the sake of another."""
@@ -83,6 +84,18 @@ class Store:
                     raise
                 time.sleep(0.01 * attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def refresh_statistics(self) -> None:
+        """PostgreSQL's planner knows how large the tables are now.
+
+        It finds out by itself within minutes; until then, after a large import, a page can wait for most of one.
+        """
+        if not self.is_sqlite:
+            with self.writing() as connection:
+                for table in metadata.sorted_tables:
+                    connection.execute(
+                        text(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}")
+                    )
 
     def close(self) -> None:
         """Give the connections back; the store can not be used afterwards."""
